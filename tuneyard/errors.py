@@ -1,0 +1,102 @@
+"""What can go wrong, one exception a meaning.
+
+    TuneyardError
+    ├── BadInput              a config, data row, model or path that cannot be used; nothing was started
+    ├── WorkFailed            the trainer or generator process ended without a result
+    ├── Unreachable           no answer from the API: connection refused, reset or timed out, after every retry
+    └── ApiError              the API answered with a problem (RFC 9457)
+        ├── Invalid           400, 413, 422: the request itself is wrong
+        ├── Unauthorized      401: no key, a bad key, or a job token that a newer attempt replaced
+        ├── Forbidden         403: a good key without the permission
+        ├── NotFound          404: no such object in this workspace
+        ├── Conflict          409: the object's state does not allow it
+        ├── RateLimited       429: too many requests, after every retry
+        └── Unavailable       5xx: the server could not do it, after every retry
+
+No message holds a key, a token or a request's headers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class TuneyardError(Exception):
+    """The root of everything tuneyard raises on purpose; `str()` is one clear sentence."""
+
+
+class BadInput(TuneyardError):
+    """Something the user gave cannot be used; says which file, line or field, and what to do.
+
+    Args:
+        problem: What is wrong, and how to put it right.
+        file: The file it was found in, if any.
+        line: The line in that file, counted from 1.
+        field: The config field or column, if that is what is wrong.
+    """
+
+    def __init__(
+        self, problem: str, *, file: str | None = None, line: int | None = None, field: str | None = None
+    ) -> None:
+        where = f"{file}:{line}" if file and line else file
+        super().__init__(": ".join(part for part in (where, field, problem) if part))
+        self.problem = problem
+        self.file = file
+        self.line = line
+        self.field = field
+
+
+class WorkFailed(TuneyardError):
+    """A child process ended without its result; the message holds how it ended and its last words."""
+
+
+class Unreachable(TuneyardError):
+    """No HTTP answer came; the message names the address and what to start."""
+
+
+class ApiError(TuneyardError):
+    """The API refused or failed.
+
+    Attributes:
+        status: The HTTP status code.
+        title: The problem's short name.
+        detail: What was wrong in this case.
+        request_id: What to quote when asking the server's log about it.
+        problem: The whole problem+json body.
+    """
+
+    def __init__(self, status: int, title: str, detail: str, request_id: str | None, problem: dict[str, Any]):
+        super().__init__(f"{status} {title}: {detail}" if detail else f"{status} {title}")
+        self.status = status
+        self.title = title
+        self.detail = detail
+        self.request_id = request_id
+        self.problem = problem
+
+
+class Invalid(ApiError):
+    """400, 413 or 422."""
+
+
+class Unauthorized(ApiError):
+    """401."""
+
+
+class Forbidden(ApiError):
+    """403."""
+
+
+class NotFound(ApiError):
+    """404."""
+
+
+class Conflict(ApiError):
+    """409."""
+
+
+class RateLimited(ApiError):
+    """429."""
+
+
+class Unavailable(ApiError):
+    """5xx."""
