@@ -1,0 +1,1 @@
+"""Prefect blocks: credentials with SecretStr fields."""

@@ -1,0 +1,1 @@
+"""What runs. One flow a file; each reads as a short list of verbs."""

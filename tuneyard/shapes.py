@@ -147,6 +147,7 @@ class JobFacts(Request):
     current_step: int | None = Field(None, ge=0)
     total_steps: int | None = Field(None, ge=0)
     total_epochs: float | None = Field(None, ge=0)
+    suite_id: str | None = Field(None, description="Of a batch test only: the suite, once it has been read.")
 
 
 class JobEnd(Request):
@@ -281,11 +282,14 @@ class Suite(Shape):
 
 
 class NewBatchTest(Request):
-    suite_id: str
+    """`suite` is the suite as the caller wrote it: a file or an id. A run that has read it says which by `JobFacts`."""
+
+    suite: str = Field(min_length=1, max_length=1024)
+    suite_id: str | None = None
     model: str = Field(min_length=1, max_length=1024)
     name: str | None = Field(None, max_length=255)
     config: dict[str, Any] = Field(default_factory=dict)
-    total_prompts: int = Field(ge=1)
+    total_prompts: int | None = Field(None, ge=1)
     flow_run_id: str | None = Field(None, max_length=64)
 
 
@@ -297,10 +301,10 @@ class BatchTest(Shape):
     status: JobStatus
     stage: str | None = None
     model: str
-    suite_id: str
-    suite_name: str
+    suite: str = Field(description="The suite as it was asked for: a file or an id.")
+    suite_id: str | None = None
     config: dict[str, Any] = Field(default_factory=dict)
-    total_prompts: int
+    total_prompts: int | None = None
     completed_prompts: int = Field(0, description="Answered without an error.")
     failed_prompts: int = Field(0, description="Ended with their own error.")
     passed_prompts: int = Field(0, description="Answered, and scored as right.")

@@ -1,0 +1,108 @@
+"""`python -m deployments`: make the pool, the block type and the deployments so; `store-key` keeps a service key."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import httpx
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL
+
+from blocks.credentials import TuneyardCredentials
+from deployments.pools import ensure_pool
+from tasks.gpu import read_host
+from tuneyard import Client
+from tuneyard.errors import TuneyardError
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+BLOCK = "tuneyard"
+
+
+@click.group(invoke_without_command=True)
+@click.option(
+    "--jobs-at-once",
+    type=click.IntRange(min=1),
+    help="Fine-tunes and batch tests at a time. Default: the GPUs of this host, or 1.",
+)
+@click.pass_context
+def main(context: click.Context, jobs_at_once: int | None) -> None:
+    """Make Prefect ready for tuneyard: GPU work pool, queues and their limits, block type, all deployments.
+
+    Safe to run again: what is there is brought up to date, and a stored key is kept.
+    """
+    if context.invoked_subcommand:
+        return
+    _require_prefect()
+    with get_client(sync_client=True) as prefect:
+        limit = jobs_at_once or len(read_host().gpus) or 1
+        ensure_pool(prefect, limit)
+        click.echo(f"Work pool gpu: {limit} job(s) at a time.")
+    _prefect("block", "register", "-m", "blocks.credentials")
+    click.echo("Block type Tuneyard credentials: registered.")
+    _prefect("--no-prompt", "deploy", "--all")
+    click.echo("Deployments: finetune/gpu, batch-test/gpu, collect-metrics/gpu.")
+    click.echo(_key_advice())
+
+
+@main.command()
+@click.option("--api-url", required=True, help="Where the tuneyard API answers, such as http://127.0.0.1:8400.")
+@click.option("--block", default=BLOCK, show_default=True, help="Name of the block.")
+def store_key(api_url: str, block: str) -> None:
+    """Store a service key (scope worker) in Prefect. The key is read from standard input or asked for, never printed.
+
+    Example: python -m deployments store-key --api-url http://127.0.0.1:8400 < service.key
+    """
+    _require_prefect()
+    key = (click.prompt("Service key", hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.read()).strip()
+    keep_key(api_url, key, block)
+    click.echo(f"Stored in the block {block!r}.")
+
+
+def keep_key(api_url: str, key: str, block: str = BLOCK) -> None:
+    """Check the key against the API, then save it in Prefect; an existing block of that name is replaced."""
+    try:
+        with Client(api_url, key) as client:
+            client.system()
+    except TuneyardError as problem:
+        raise click.ClickException(str(problem)) from None
+    TuneyardCredentials(api_url=api_url, api_key=key).save(block, overwrite=True)
+
+
+def _key_advice() -> str:
+    try:
+        TuneyardCredentials.load(BLOCK)
+    except ValueError:
+        return "No service key is stored yet: python -m deployments store-key --api-url URL < service.key"
+    return f"Service key: in the block {BLOCK!r}."
+
+
+def _require_prefect() -> None:
+    """One clear line when no Prefect server answers, before anything is half done."""
+    url = PREFECT_API_URL.value()
+    if not url:
+        raise click.ClickException("PREFECT_API_URL is not set; for the stack of `make up`: . .tuneyard/env")
+    try:
+        httpx.get(f"{url}/health", timeout=10).raise_for_status()
+    except httpx.HTTPError as problem:
+        raise click.ClickException(f"no Prefect server answers at {url} ({problem}); start one: make up") from None
+
+
+def _prefect(*words: str) -> None:
+    """Run Prefect's CLI in the repository; what it says is shown only if it fails."""
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", *words],
+        cwd=REPOSITORY,
+        env={**os.environ, "PWD": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise click.ClickException(f"prefect {' '.join(words)} failed:\n{done.stdout}{done.stderr}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""The GPU work pool and its two queues, made so; safe to run again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+
+POOL = "gpu"
+TEMPLATE = Path(__file__).with_name("gpu_pool.json")
+MONITORING_RUNS = 1  # one reader a host is enough; it must never wait behind a fine-tune
+
+
+def ensure_pool(prefect: SyncPrefectClient, jobs_at_once: int) -> None:
+    """Make the process pool as `gpu_pool.json` says, or bring an existing one up to it.
+
+    Args:
+        prefect: A client of the Prefect server.
+        jobs_at_once: How many fine-tunes and batch tests run together, in all of the pool's hosts: as many as
+            there are GPUs, or one on a machine without any.
+    """
+    template = json.loads(TEMPLATE.read_text())
+    new = WorkPoolCreate(
+        name=POOL,
+        type="process",
+        description="Hosts with GPUs. Jobs wait in `jobs`, readings in `monitoring`.",
+        base_job_template=template,
+    )
+    try:
+        prefect.create_work_pool(new)
+    except ObjectAlreadyExists:
+        prefect.update_work_pool(POOL, WorkPoolUpdate(base_job_template=template))
+    _ensure_queue(prefect, "jobs", jobs_at_once)
+    _ensure_queue(prefect, "monitoring", MONITORING_RUNS)
+
+
+def _ensure_queue(prefect: SyncPrefectClient, name: str, limit: int) -> None:
+    try:
+        queue = prefect.read_work_queue_by_name(name, work_pool_name=POOL)
+    except ObjectNotFound:
+        prefect.create_work_queue(name, work_pool_name=POOL, concurrency_limit=limit)
+    else:
+        prefect.update_work_queue(queue.id, concurrency_limit=limit)

@@ -1,0 +1,100 @@
+"""Servers as child processes: started with a log, waited for, and stopped with everything they started."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+
+class StartFailed(Exception):
+    """A server did not come up; the message says why and where its log is."""
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nothing listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def port_is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+        return False
+
+
+class Server:
+    """A child process in a session of its own, so that Ctrl-C reaches us first and we stop things in order."""
+
+    def __init__(self, name: str, command: list[str], environment: Mapping[str, str], log: Path, cwd: Path) -> None:
+        self.name = name
+        self.log = log
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as sink:
+            self.process = subprocess.Popen(
+                command,
+                env=dict(environment),
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def wait_until(self, answers: Callable[[], bool], seconds: float) -> None:
+        """Wait for the first answer; StartFailed if the process ends before it, or the time is up."""
+        deadline = time.monotonic() + seconds
+        while not answers():
+            if self.process.poll() is not None:
+                raise StartFailed(f"{self.name} ended at start:\n{self.last_words()}\nIts log: {self.log}")
+            if time.monotonic() > deadline:
+                raise StartFailed(f"{self.name} did not answer within {seconds:.0f} s. Its log: {self.log}")
+            time.sleep(0.2)
+
+    def last_words(self, lines: int = 8) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def end_children(self, grace: float) -> None:
+        """Ask what it started to end, and give it `grace` seconds for that."""
+        children = _family(self.process.pid)[1:]
+        for child in children:
+            with suppress(psutil.NoSuchProcess):
+                child.terminate()
+        psutil.wait_procs(children, timeout=grace)
+
+    def stop(self, grace: float) -> None:
+        """SIGTERM, then SIGKILL for whatever of its family is left after `grace` seconds."""
+        family = _family(self.process.pid)
+        if self.process.poll() is None:
+            self.process.terminate()
+        _, left = psutil.wait_procs(family, timeout=grace)
+        for straggler in left:
+            with suppress(psutil.NoSuchProcess):
+                straggler.kill()
+        psutil.wait_procs(left, timeout=5)
+        self.process.wait()
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    try:
+        parent = psutil.Process(pid)
+        return [parent, *parent.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def environment_without(prefix: str) -> dict[str, str]:
+    """This process's environment less every variable that begins with `prefix`."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(prefix)}

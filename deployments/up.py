@@ -1,0 +1,75 @@
+"""`make up`: the whole stack on this machine, until Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from deployments.local_stack import REPOSITORY, Stack, running_stack, stop_on_signals
+from deployments.processes import StartFailed
+from tuneyard.home import home
+
+ENV_FILE = "env"
+
+
+@click.command()
+@click.option("--api-port", default=8400, show_default=True, envvar="API_PORT")
+@click.option("--prefect-port", default=4200, show_default=True, envvar="PREFECT_PORT")
+def main(api_port: int, prefect_port: int) -> None:
+    """Start the API, a Prefect server and a worker on a GPU work pool; run until Ctrl-C."""
+    stop_on_signals()
+    click.echo(f"Starting in {home()} (about half a minute) …")
+    try:
+        with running_stack(home(), api_port, prefect_port) as stack:
+            click.echo(_welcome(stack, _write_env(stack)))
+            _watch(stack)
+    except StartFailed as problem:
+        raise click.ClickException(str(problem)) from None
+    except KeyboardInterrupt:
+        click.echo("Stopped.")
+
+
+def _write_env(stack: Stack) -> Path:
+    """What another terminal needs, to be sourced; it names the key's file and holds no key."""
+    names = ("TUNEYARD_HOME", "TUNEYARD_API_URL", "PREFECT_HOME", "PREFECT_API_URL")
+    lines = [f'export {name}="{stack.environment[name]}"' for name in names]
+    lines.append(f'export TUNEYARD_API_KEY_FILE="{stack.key_file("user")}"')
+    lines.append(f'export PATH="{Path(sys.executable).parent}:$PATH"')
+    file = stack.home / ENV_FILE
+    file.write_text("\n".join(lines) + "\n")
+    return file
+
+
+def _welcome(stack: Stack, env: Path) -> str:
+    shown = os.path.relpath(env, REPOSITORY) if env.is_relative_to(REPOSITORY) else str(env)
+    return f"""
+  Prefect UI   {stack.ui_url}
+  API          {stack.api_url}   (docs: {stack.api_url}/docs)
+  Keys         {stack.key_file("user")} (reads jobs and tests), {stack.key_file("admin")} (makes keys)
+  Logs         {stack.home / "logs"}
+
+In another terminal, from {REPOSITORY}:
+
+  . {shown}
+  prefect deployment run finetune/gpu --params - --watch < examples/dates/finetune.json
+  tuneyard jobs list
+  curl -H "X-API-Key: $(cat $TUNEYARD_API_KEY_FILE)" {stack.api_url}/api/training/local/jobs
+
+Ctrl-C stops it all."""
+
+
+def _watch(stack: Stack) -> None:
+    """Stay until a signal, or until a server dies; then say which."""
+    while True:
+        for server in stack.servers:
+            if server.process.poll() is not None:
+                raise StartFailed(f"{server.name} ended:\n{server.last_words()}\nIts log: {server.log}")
+        time.sleep(1)
+
+
+if __name__ == "__main__":
+    main()

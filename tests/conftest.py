@@ -1,0 +1,26 @@
+"""Fixtures that several files share: the real stack, once a session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deployments.local_stack import Stack, running_stack
+from deployments.processes import free_port
+from tests.tiny_model import make_tiny_model
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A real Prefect server, a real process worker and a real API process, on free ports and a fresh home."""
+    home = tmp_path_factory.mktemp("home")
+    with running_stack(home, free_port(), free_port(), poll_seconds=1.0) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny random language model and its tokenizer."""
+    return make_tiny_model(tmp_path_factory.mktemp("tiny") / "model")
