@@ -6,7 +6,7 @@
         for job in client.jobs.iter(status="running"):
             print(job.id, job.progress, job.loss)
 
-Names below are imported when first used, so that `tuneyard.shapes` and `tuneyard.errors` cost no HTTP library.
+Names below are imported when first used, so that `tuneyard.shapes` alone costs no HTTP library.
 """
 
 from __future__ import annotations
