@@ -17,14 +17,16 @@ from tuneyard.errors import BadInput, WorkFailed
 def convert(order: Order) -> dict[str, Any]:
     """Loads, strips what marks the model as quantised, saves, and checks that the copy is equal."""
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     started = time.monotonic()
     gguf, target = Path(order.plan["gguf"]), Path(order.plan["target"])
     where = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
     try:
         tokenizer = AutoTokenizer.from_pretrained(**where)
-        model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
+        model = AutoModelForCausalLM.from_pretrained(
+            **where, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
+        )
     except (OSError, ValueError, KeyError, NotImplementedError) as error:
         raise BadInput(f"transformers cannot read this GGUF file: {error}", file=str(gguf)) from error
     _forget_quantisation(model)
