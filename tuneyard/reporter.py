@@ -38,7 +38,7 @@ class Reporter:
 
     Attributes:
         stop_reason: None while the run should go on; "cancelled" once the server has said that the job is
-            being cancelled; "superseded" once it refuses the job token: a newer attempt, or the job has ended.
+            being cancelled; "superseded" once it refuses the job token: a newer attempt, or an ended job.
     """
 
     def __init__(self, client: Client | None, job_id: str, folder: Path) -> None:

@@ -1,8 +1,9 @@
 """Lines on disk that wait to be sent, and how far they have been.
 
 Three files in one folder: `metrics.jsonl` (one line a point, only ever appended to), `metrics.ack` (the byte
-offset up to which the server has the lines) and `metrics.rejected.jsonl` (the lines that it will never take, and
-why). A line survives the death of the process once `append` has returned; it is not synced against a loss of power.
+offset up to which the server has the lines) and `metrics.rejected.jsonl` (the lines that it will never take,
+and why). A line survives the death of the process once `append` has returned; it is not synced against a loss
+of power.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ class Spool:
         self._file.close()
 
     def _read_ack(self) -> int:
-        """The noted offset; 0, so that all is sent again, where the note is missing, torn or not a line's end."""
+        """The noted offset; 0 (all is sent again) where the note is missing, torn or not a line's end."""
         try:
             noted = int(self._ack.read_text(encoding="ascii"))
         except (FileNotFoundError, ValueError):

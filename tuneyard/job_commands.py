@@ -1,0 +1,130 @@
+"""`tuneyard jobs`: list, show, watch, cancel."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+import click
+
+from tuneyard import display, watch
+from tuneyard.client import Client
+from tuneyard.options import (
+    WATCHING_PATIENCE,
+    connect,
+    connected,
+    example,
+    json_option,
+    paged,
+    show_json,
+    show_page,
+)
+from tuneyard.shapes import Job, JobKind, JobStatus
+
+NOT_WELL = 3
+INTERRUPTED = 130
+
+
+@click.group(epilog=example("jobs list --status running"))
+def jobs() -> None:
+    """Fine-tunes and batch tests."""
+
+
+@jobs.command("list", epilog=example("jobs list --status failed --limit 10"))
+@click.option("--status", type=click.Choice([*JobStatus, "canceled"]))
+@click.option("--kind", type=click.Choice([*JobKind]))
+@paged(100, 20)
+@json_option
+@connected
+def list_jobs(
+    client: Client, status: str | None, kind: str | None, limit: int, offset: int, as_json: bool
+) -> None:
+    """List jobs, newest first."""
+    show_page(client.jobs.list(status, kind, limit=limit, offset=offset), as_json, display.jobs_table)
+
+
+@jobs.command("show", epilog=example("jobs show 01KA1B2C3D4E5F6G7H8J9K0MNP"))
+@click.argument("job_id", metavar="ID")
+@json_option
+@connected
+def show_job(client: Client, job_id: str, as_json: bool) -> None:
+    """Show one job."""
+    job = client.jobs.get(job_id)
+    if as_json:
+        show_json(job)
+    else:
+        click.echo(display.job_card(job, datetime.now(UTC)))
+
+
+@jobs.command("watch", epilog=example("jobs watch 01KA1B2C3D4E5F6G7H8J9K0MNP"))
+@click.argument("job_id", metavar="ID")
+@click.option(
+    "--every",
+    type=click.FloatRange(0.05, 3600),
+    default=1.0,
+    show_default=True,
+    help="Seconds between looks.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON a change.")
+@connected
+def watch_job(client: Client, job_id: str, every: float, as_json: bool) -> None:
+    """Follow a job until it ends; exit 3 if it failed or was cancelled."""
+    name = client.jobs.get(job_id).name
+    last: list[Job] = []
+    with connect(WATCHING_PATIENCE) as patient:
+        readings = _remembering(patient.jobs.watch(job_id, every), last)
+        try:
+            if as_json:
+                watch.as_json(readings)
+            elif sys.stdout.isatty():
+                watch.as_bar(readings, name)
+            else:
+                watch.as_lines(readings)
+        except KeyboardInterrupt:
+            _job_goes_on(job_id)
+    _leave_with(last[-1], well=JobStatus.COMPLETED)
+
+
+@jobs.command("cancel", epilog=example("jobs cancel 01KA1B2C3D4E5F6G7H8J9K0MNP --wait"))
+@click.argument("job_id", metavar="ID")
+@click.option("--wait", is_flag=True, help="Wait until the job has stopped.")
+@json_option
+@connected
+def cancel_job(client: Client, job_id: str, wait: bool, as_json: bool) -> None:
+    """Cancel a job; one that runs stops at its next step."""
+    job = client.jobs.cancel(job_id)
+    if wait:
+        last = [job]
+        with connect(WATCHING_PATIENCE) as patient:
+            try:
+                for _ in _remembering(patient.jobs.watch(job_id), last):
+                    pass
+            except KeyboardInterrupt:
+                _job_goes_on(job_id, "is still being cancelled")
+        job = last[-1]
+    if as_json:
+        show_json(job)
+    else:
+        click.echo(f"{job.id}  {job.status}")
+    if wait:
+        _leave_with(job, well=JobStatus.CANCELLED)
+
+
+def _remembering(readings: Iterable[Job], last: list[Job]) -> Iterable[Job]:
+    for job in readings:
+        last[:] = [job]
+        yield job
+
+
+def _job_goes_on(job_id: str, state: str = "goes on") -> None:
+    click.echo(f"\nThe job {state}. Look again with: tuneyard jobs watch {job_id}", err=True)
+    click.get_current_context().exit(INTERRUPTED)
+
+
+def _leave_with(job: Job, well: JobStatus) -> None:
+    if job.status != well:
+        click.echo(
+            f"Job {job.id} {job.status}: {display.plain(job.error or 'no reason was given')}", err=True
+        )
+        click.get_current_context().exit(NOT_WELL)
