@@ -5,16 +5,26 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 import httpx
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterExpectedStartTime,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import StateType
 from prefect.settings import PREFECT_API_URL
+from tasks.gpu import read_host
 
 from blocks.credentials import TuneyardCredentials
 from deployments.pools import ensure_pool
-from tasks.gpu import read_host
 from tuneyard import Client
 from tuneyard.errors import TuneyardError
 
@@ -41,6 +51,7 @@ def main(context: click.Context, jobs_at_once: int | None) -> None:
         limit = jobs_at_once or len(read_host().gpus) or 1
         ensure_pool(prefect, limit)
         click.echo(f"Work pool gpu: {limit} job(s) at a time.")
+        drop_missed_readings(prefect)
     _prefect("block", "register", "-m", "blocks.credentials")
     click.echo("Block type Tuneyard credentials: registered.")
     _prefect("--no-prompt", "deploy", "--all")
@@ -49,7 +60,9 @@ def main(context: click.Context, jobs_at_once: int | None) -> None:
 
 
 @main.command()
-@click.option("--api-url", required=True, help="Where the tuneyard API answers, such as http://127.0.0.1:8400.")
+@click.option(
+    "--api-url", required=True, help="Where the tuneyard API answers, such as http://127.0.0.1:8400."
+)
 @click.option("--block", default=BLOCK, show_default=True, help="Name of the block.")
 def store_key(api_url: str, block: str) -> None:
     """Store a service key (scope worker) in Prefect. The key is read from standard input or asked for, never printed.
@@ -57,9 +70,25 @@ def store_key(api_url: str, block: str) -> None:
     Example: python -m deployments store-key --api-url http://127.0.0.1:8400 < service.key
     """
     _require_prefect()
-    key = (click.prompt("Service key", hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.read()).strip()
+    key = (
+        click.prompt("Service key", hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.read()
+    ).strip()
     keep_key(api_url, key, block)
     click.echo(f"Stored in the block {block!r}.")
+
+
+def drop_missed_readings(prefect: SyncPrefectClient) -> None:
+    """Delete the readings that came due while no worker ran: taken now, thirty of them would all say the same."""
+    missed = prefect.read_flow_runs(
+        flow_filter=FlowFilter(name=FlowFilterName(any_=["collect-metrics"])),
+        flow_run_filter=FlowRunFilter(
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
+            expected_start_time=FlowRunFilterExpectedStartTime(before_=datetime.now(UTC)),
+        ),
+    )
+    for run in missed:
+        if run.auto_scheduled:
+            prefect.delete_flow_run(run.id)
 
 
 def keep_key(api_url: str, key: str, block: str = BLOCK) -> None:
@@ -88,7 +117,9 @@ def _require_prefect() -> None:
     try:
         httpx.get(f"{url}/health", timeout=10).raise_for_status()
     except httpx.HTTPError as problem:
-        raise click.ClickException(f"no Prefect server answers at {url} ({problem}); start one: make up") from None
+        raise click.ClickException(
+            f"no Prefect server answers at {url} ({problem}); start one: make up"
+        ) from None
 
 
 def _prefect(*words: str) -> None:

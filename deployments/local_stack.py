@@ -56,7 +56,9 @@ class Stack:
 
 
 @contextmanager
-def running_stack(home: Path, api_port: int, prefect_port: int, *, poll_seconds: float = 2.0) -> Iterator[Stack]:
+def running_stack(
+    home: Path, api_port: int, prefect_port: int, *, poll_seconds: float = 2.0
+) -> Iterator[Stack]:
     """Start the stack; whatever happens inside, everything is stopped at the end.
 
     Raises:
@@ -66,7 +68,9 @@ def running_stack(home: Path, api_port: int, prefect_port: int, *, poll_seconds:
     with _only_one(home):
         for name, port in (("API", api_port), ("Prefect", prefect_port)):
             if port_is_taken(port):
-                raise StartFailed(f"port {port} for {name} is taken: stop what uses it, or choose another with {name.upper()}_PORT=…")
+                raise StartFailed(
+                    f"port {port} for {name} is taken: stop what uses it, or choose another with {name.upper()}_PORT=…"
+                )
         stack = _describe(home, api_port, prefect_port, poll_seconds)
         try:
             _start(stack)
@@ -100,7 +104,9 @@ def _only_one(home: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise StartFailed(f"a stack already runs in {home} (pid {_holder(lock)}): stop it, or set TUNEYARD_HOME") from None
+            raise StartFailed(
+                f"a stack already runs in {home} (pid {_holder(lock)}): stop it, or set TUNEYARD_HOME"
+            ) from None
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
@@ -178,9 +184,10 @@ def _make_keys(stack: Stack) -> None:
 
 
 def _keep(stack: Stack, name: str, key: str) -> None:
-    stack.key_file(name).parent.mkdir(mode=0o700, exist_ok=True)
-    with open(os.open(stack.key_file(name), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(key + "\n")
+    file = stack.key_file(name)
+    file.parent.mkdir(mode=0o700, exist_ok=True)
+    file.touch(mode=0o600)
+    file.write_text(key + "\n")
 
 
 def _stop(stack: Stack) -> None:

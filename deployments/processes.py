@@ -38,7 +38,9 @@ def port_is_taken(port: int) -> bool:
 class Server:
     """A child process in a session of its own, so that Ctrl-C reaches us first and we stop things in order."""
 
-    def __init__(self, name: str, command: list[str], environment: Mapping[str, str], log: Path, cwd: Path) -> None:
+    def __init__(
+        self, name: str, command: list[str], environment: Mapping[str, str], log: Path, cwd: Path
+    ) -> None:
         self.name = name
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -67,8 +69,8 @@ class Server:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
     def end_children(self, grace: float) -> None:
-        """Ask what it started to end, and give it `grace` seconds for that."""
-        children = _family(self.process.pid)[1:]
+        """Ask what it started itself to end, and give that `grace` seconds; their own children are their affair."""
+        children = _family(self.process.pid, recursive=False)[1:]
         for child in children:
             with suppress(psutil.NoSuchProcess):
                 child.terminate()
@@ -87,10 +89,10 @@ class Server:
         self.process.wait()
 
 
-def _family(pid: int) -> list[psutil.Process]:
+def _family(pid: int, *, recursive: bool = True) -> list[psutil.Process]:
     try:
         parent = psutil.Process(pid)
-        return [parent, *parent.children(recursive=True)]
+        return [parent, *parent.children(recursive=recursive)]
     except psutil.NoSuchProcess:
         return []
 

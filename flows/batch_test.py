@@ -9,7 +9,7 @@ from typing import Any
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
-from prefect.states import State
+from prefect.client.schemas.objects import State
 
 from flows.job_run import DEFAULT_CREDENTIALS, JobRun, as_job, close_job
 from flows.models import fetch
@@ -73,7 +73,7 @@ def _suite(run: JobRun, suite: str) -> Suite:
             return run.service.suites.get(suite)
         except NotFound:
             pass  # neither a file nor an id: reading it as a file says so
-    prompts = read_suite(suite)
+    prompts = read_suite(Path(suite))
     return run.service.suites.create(NewSuite(name=Path(suite).stem, prompts=prompts)).model_copy(
         update={"prompts": prompts}
     )
@@ -152,13 +152,17 @@ def sum_up(run: JobRun) -> dict[str, Any]:
     test = run.service.tests.get(run.job.id)
     run.log.info("%s: %s", test.model, _words(test))
     run.progress.table("report", _report(run, test), f"Batch test {test.id}")
-    figures = test.model_dump(include={"total_prompts", "completed_prompts", "failed_prompts", "passed_prompts", "score"})
+    figures = test.model_dump(
+        include={"total_prompts", "completed_prompts", "failed_prompts", "passed_prompts", "score"}
+    )
     return dict(figures)
 
 
 def _report(run: JobRun, test: BatchTest) -> str:
     wrong = [p for p in run.service.tests.iter_predictions(test.id) if not p.passed][:10]
-    rows = "".join(f"| {_cell(p.prompt)} | {_cell(p.expected)} | {_cell(p.response or p.error)} |\n" for p in wrong)
+    rows = "".join(
+        f"| {_cell(p.prompt)} | {_cell(p.expected)} | {_cell(p.response or p.error)} |\n" for p in wrong
+    )
     head = f"## {_words(test)}\n\nModel `{test.model}`, suite {test.suite}.\n"
     return head + (f"\n| prompt | expected | answer |\n|---|---|---|\n{rows}" if wrong else "")
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
-from prefect.states import Completed, Failed, State
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
 
 from flows.job_run import DEFAULT_CREDENTIALS, load
 from flows.progress import Progress
@@ -19,7 +20,9 @@ from tuneyard.shapes import HostSample
 
 
 @flow(name="collect-metrics")
-def collect_metrics(config: CollectConfig | None = None, credentials: str = DEFAULT_CREDENTIALS) -> State[Any]:
+def collect_metrics(
+    config: CollectConfig | None = None, credentials: str = DEFAULT_CREDENTIALS
+) -> State[Any]:
     """Read every GPU of this host, its CPU and its memory, a few times, and record the readings.
 
     Args:

@@ -7,7 +7,7 @@ from typing import Any
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
-from prefect.states import State
+from prefect.client.schemas.objects import State
 
 from flows.job_run import DEFAULT_CREDENTIALS, JobRun, as_job, close_job
 from flows.models import fetch
@@ -59,7 +59,7 @@ def _new_job(config: FinetuneConfig, run_id: str | None) -> NewJob:
 def check_data(run: JobRun, config: FinetuneConfig) -> Rows:
     """Read every row, refuse the data set by line if one is wrong, and record it."""
     run.at(f"Reading {config.dataset}")
-    rows = read_rows(config.dataset)
+    rows = read_rows(Path(config.dataset))
     run.service.datasets.create(
         NewDataset(
             name=Path(config.dataset).name, uri=str(rows.path), sha256=rows.sha256, rows=len(rows.rows)

@@ -18,10 +18,10 @@ from typing import Any
 
 from prefect import get_run_logger, runtime
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import TerminationSignal
 from prefect.flows import Flow
-from prefect.states import Cancelled, Completed, Failed, State
+from prefect.states import Cancelled, Completed, Failed
 
 from blocks.credentials import TuneyardCredentials
 from flows.progress import Progress
@@ -114,12 +114,13 @@ def as_job(credentials: str, record: Callable[[Client, str | None], str], work: 
 def load(credentials: str) -> TuneyardCredentials:
     """The credentials block of that name, or BadInput that says how to store one."""
     try:
-        return TuneyardCredentials.load(credentials)
+        block: TuneyardCredentials = TuneyardCredentials.load(credentials, _sync=True)  # type: ignore[call-arg]
     except ValueError:
         raise BadInput(
             f"there is no Tuneyard credentials block called {credentials!r} in Prefect: "
             "store one with `python -m deployments store-key`"
         ) from None
+    return block
 
 
 def _carry_out(run: JobRun, work: Work) -> State[Any]:
@@ -182,5 +183,3 @@ def close_job(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> Non
         for job in service.jobs.list(flow_run_id=str(flow_run.id)).items:
             if not job.status.is_final:
                 service.jobs.end(job.id, end)
-
-

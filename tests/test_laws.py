@@ -128,5 +128,7 @@ def test_the_readme_draws_the_tree_as_it_is() -> None:
         drawn[folder.strip()] = set(names.split())
     for room in ROOMS:
         there = {p.stem for p in (ROOT / room).glob("*.py") if not p.stem.startswith("__")}
-        there |= {f"{p.name}/" for p in (ROOT / room).iterdir() if p.is_dir() and (p / "__init__.py").exists()}
+        there |= {
+            f"{p.name}/" for p in (ROOT / room).iterdir() if p.is_dir() and (p / "__init__.py").exists()
+        }
         assert drawn[room] == there, room

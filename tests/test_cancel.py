@@ -1,0 +1,78 @@
+"""A cancel, whoever was told first, ends the work, its processes and both states."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deployments.local_stack import Stack
+from tests.deployed import ended, job_of, prefect, start, trainers, until
+from tuneyard.shapes import Job
+
+
+@pytest.fixture
+def endless(tiny_model: Path, tmp_path: Path) -> dict[str, Any]:
+    """A fine-tune that would go on for hours."""
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(
+        "".join(json.dumps({"prompt": f"Say {n}", "completion": str(n)}) + "\n" for n in range(50))
+    )
+    return {
+        "model": str(tiny_model),
+        "dataset": str(rows),
+        "epochs": 1000,
+        "batch_size": 1,
+        "report_every": 5,
+    }
+
+
+def _running(stack: Stack, run_id: str) -> Job:
+    with stack.client() as client:
+        job: Job = until(
+            lambda: next(
+                (j for j in client.jobs.list(flow_run_id=run_id).items if j.status == "running"), None
+            )
+        )
+    assert trainers(job)
+    return job
+
+
+def test_a_job_cancelled_through_the_api_stops_and_is_cancelled_in_both_places(
+    stack: Stack, endless: dict[str, Any]
+) -> None:
+    run_id = start(stack, "finetune/gpu", {"config": endless})
+    job = _running(stack, run_id)
+    with stack.client() as client:
+        assert client.jobs.cancel(job.id).status == "cancelling"
+    assert ended(stack, run_id)["state_type"] == "CANCELLED"
+    assert job_of(stack, run_id).status == "cancelled"
+    assert not trainers(job)
+
+
+def test_a_run_cancelled_in_prefect_stops_and_is_cancelled_in_both_places(
+    stack: Stack, endless: dict[str, Any]
+) -> None:
+    run_id = start(stack, "finetune/gpu", {"config": endless})
+    job = _running(stack, run_id)
+    assert prefect(stack, "flow-run", "cancel", run_id).returncode == 0
+    assert ended(stack, run_id)["state_type"] == "CANCELLED"
+    until(lambda: job_of(stack, run_id).status.is_final)
+    assert job_of(stack, run_id).status == "cancelled"
+    assert not trainers(job)
+
+
+def test_a_flow_that_is_killed_leaves_no_trainer_and_no_running_job(
+    stack: Stack, endless: dict[str, Any]
+) -> None:
+    run_id = start(stack, "finetune/gpu", {"config": endless})
+    job = _running(stack, run_id)
+    [flow] = {process.parent() for process in trainers(job)}
+    assert flow
+    flow.kill()
+    assert ended(stack, run_id)["state_type"] == "CRASHED"
+    until(lambda: job_of(stack, run_id).status.is_final)
+    assert job_of(stack, run_id).status == "failed"
+    until(lambda: not trainers(job), 10)
