@@ -46,11 +46,17 @@ def serve(work: Callable[[Order], dict[str, Any]]) -> NoReturn:
     try:
         result = work(Order(folder, plan, json.loads(line) if line else {}))
     except (BadInput, WorkFailed) as error:
-        print(error, flush=True)  # noqa: T201
+        say(str(error))
         write_json(folder / "failure.json", _failure(error))
         sys.exit(FAILED)
     write_json(folder / "result.json", result)
     sys.exit(0)
+
+
+def say(text: str) -> None:
+    """One line for the person who watches: stdout is the run's log."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 def _failure(error: BadInput | WorkFailed) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tasks.child import Order, serve
+from tasks.child import Order, say, serve
 from tuneyard.errors import BadInput, WorkFailed
 
 
@@ -36,7 +36,7 @@ def convert(order: Order) -> dict[str, Any]:
     _demand_equal(model, target)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     seconds = time.monotonic() - started
-    print(f"Converted {parameters / 1e6:.1f} M parameters in {seconds:.0f} s", flush=True)  # noqa: T201
+    say(f"Converted {parameters / 1e6:.1f} M parameters in {seconds:.0f} s")
     return {"parameters": parameters, "seconds": round(seconds, 2)}
 
 

@@ -35,9 +35,9 @@ def read_host() -> HostSample:
 
 
 class CardMeter:
-    """How busy one card is; open while a run lasts. A host without NVML reads None."""
+    """How busy one card is, for as long as a run lasts. `uuid` None: there is no card, it reads None."""
 
-    def __init__(self, uuid: str | None) -> None:
+    def __init__(self, uuid: str | None, say: Callable[[str], None]) -> None:
         import pynvml
 
         self._handle: Any = None
@@ -47,7 +47,7 @@ class CardMeter:
             pynvml.nvmlInit()
             self._handle = pynvml.nvmlDeviceGetHandleByUUID(uuid)
         except pynvml.NVMLError as error:
-            print(f"GPU use is not reported: {error}", flush=True)  # noqa: T201
+            say(f"GPU utilisation is not reported: {error}")
 
     def utilization_percent(self) -> float | None:
         """Part of the last sampling period in which a kernel ran."""

@@ -51,9 +51,11 @@ def context_length(model: Any) -> int | None:
     return length
 
 
-def refuse_long_rows(rows: list[TokenRow], limit: int, path: Path) -> None:
-    """Raises BadInput for the first row of more than `limit` tokens: cutting it would teach a half answer."""
+def refuse_long_rows(rows: list[TokenRow], max_length: int, context: int | None, path: Path) -> None:
+    """Raises BadInput for the first row that is too long: cutting it would teach half an answer."""
+    limit = max_length if context is None else min(max_length, context)
+    whose = "max_length" if limit == max_length else "the model's context"
     for row in rows:
         if len(row.ids) > limit:
-            problem = f"the row has {len(row.ids)} tokens and max_length is {limit}; shorten it or raise max_length"
+            problem = f"the row has {len(row.ids)} tokens and {whose} is {limit}; shorten the row or raise the limit"
             raise BadInput(problem, file=str(path), line=row.line)
