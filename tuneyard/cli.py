@@ -68,8 +68,16 @@ Example: tuneyard jobs list --status running
 
 @click.group(epilog=_HELP_END, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--api-url", metavar="URL", help="Where the API is; else TUNEYARD_API_URL.")
+@click.option(
+    "--patience",
+    type=click.FloatRange(0),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to try again while the API is away or busy.",
+)
 @click.version_option(__version__, prog_name="tuneyard")
-def cli(api_url: str | None) -> None:
+def cli(api_url: str | None, patience: float) -> None:  # noqa: ARG001: read from the context by `connect`
     """Look at fine-tunes, batch tests and GPUs, and manage API keys."""
 
 

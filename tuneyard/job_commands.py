@@ -32,8 +32,8 @@ def jobs() -> None:
 
 
 @jobs.command("list", epilog=example("jobs list --status failed --limit 10"))
-@click.option("--status", type=click.Choice([*JobStatus, "canceled"]))
-@click.option("--kind", type=click.Choice([*JobKind]))
+@click.option("--status", type=click.Choice([*(status.value for status in JobStatus), "canceled"]))
+@click.option("--kind", type=click.Choice([kind.value for kind in JobKind]))
 @paged(100, 20)
 @json_option
 @connected

@@ -16,8 +16,7 @@ from tuneyard.shapes import Page
 
 P = ParamSpec("P")
 
-# Seconds of retrying: a person at a prompt waits less than a run, one who watches outlives a restart.
-PATIENCE = 5.0
+# Seconds of retrying while a job is watched: enough to outlive a restart of the API.
 WATCHING_PATIENCE = 60.0
 
 
@@ -25,20 +24,20 @@ def example(line: str) -> str:
     return f"\b\nExample: tuneyard {line}"
 
 
-def connect(patience: float = PATIENCE) -> Client:
-    """A client for the address that the innermost `--api-url` gave, or the environment."""
+def connect(patience: float | None = None) -> Client:
+    """A client for the address that the innermost `--api-url` gave, else for the environment's."""
     context: click.Context | None = click.get_current_context()
-    while context is not None:
-        if url := context.params.get("api_url"):
-            return Client.from_env(url, patience=patience)
-        context = context.parent
-    return Client.from_env(patience=patience)
+    root = click.get_current_context().find_root()
+    url = None
+    while context is not None and not url:
+        url, context = context.params.get("api_url"), context.parent
+    return Client.from_env(url, patience=root.params["patience"] if patience is None else patience)
 
 
 def connected(command: Callable[Concatenate[Client, P], None]) -> Callable[P, None]:
     """Give the command a client, and the option to say where the API is."""
 
-    @click.option("--api-url", metavar="URL", help="Where the API is.", expose_value=True)
+    @click.option("--api-url", metavar="URL", help="Where the API is.")
     @functools.wraps(command)
     def with_client(*args: P.args, **options: P.kwargs) -> None:
         options.pop("api_url")
