@@ -71,7 +71,7 @@ class Driver:
     def __init__(self, kind: str, wire: Handler, base_url: str = URL, **options: Any) -> None:
         make = AsyncClient if kind == "async" else Client
         self._runner = asyncio.Runner()
-        options = {"api_key": KEY, "patience": 0.0} | options
+        options = {"api_key": KEY, "patience": 0.0, **options}
         self.client: Any = make(base_url, transport=httpx.MockTransport(wire), **options)
 
     def __call__(self, ask: Callable[[Any], Any]) -> Any:

@@ -374,6 +374,7 @@ def test_ctrl_c_says_that_the_job_goes_on(record: Record) -> None:
     record.answers["/api/v1/jobs/j1"] = [RUNNING]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT}
     with subprocess.Popen([*RUN, "jobs", "watch", "j1"], **pipes) as child:
+        assert child.stdout is not None
         assert "step 120/500" in child.stdout.readline()
         child.send_signal(signal.SIGINT)
         _, said = child.communicate()

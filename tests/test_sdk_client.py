@@ -70,7 +70,7 @@ def test_importing_tuneyard_brings_nothing_heavy() -> None:
 
 def test_an_unknown_name_of_tuneyard_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Klient'"):
-        tuneyard.Klient  # type: ignore[attr-defined]  # noqa: B018
+        tuneyard.Klient  # noqa: B018
 
 
 def test_the_version_is_the_packages() -> None:
@@ -238,6 +238,13 @@ def test_an_answer_that_is_not_the_apis_says_whose_address_to_look_at(
     with pytest.raises(errors.ApiError, match=r"http://api\.test") as caught:
         make(Wire(answer))(lambda c: c.jobs.get("j1"))
     assert caught.value.status == answer.status_code
+
+
+def test_an_unhealthy_api_is_an_answer(make: Make) -> None:
+    body = {"status": "unhealthy", "checks": {"database": "unhealthy"}}
+    assert make(Wire(httpx.Response(503, json=body)))(lambda c: c.health()).status == "unhealthy"
+    with pytest.raises(errors.Unavailable):
+        make(Wire(problem(503)))(lambda c: c.health())
 
 
 def test_an_unreadable_answer_does_not_tell_what_was_in_it(make: Make) -> None:

@@ -73,10 +73,9 @@ def _detail(body: dict[str, Any]) -> str:
     named = [
         f"{fault.get('field', '?')}: {fault.get('message', '?')}"
         for fault in (faults if isinstance(faults, list) else [])
-        if isinstance(fault, dict)
+        if isinstance(fault, dict) and str(fault.get("message")) not in detail
     ]
-    new = [one for one in named[:_FIELDS_NAMED] if one not in detail]
-    return "; ".join([detail, *new] if detail else new)
+    return "; ".join([detail, *named[:_FIELDS_NAMED]] if detail else named[:_FIELDS_NAMED])
 
 
 def _not_ours(response: httpx.Response) -> str:

@@ -22,7 +22,7 @@ from pydantic import BaseModel
 from tuneyard import __version__, credentials
 from tuneyard.addresses import base_of, object_path, secret_header
 from tuneyard.answers import problem_in, read
-from tuneyard.errors import TuneyardError, Unreachable
+from tuneyard.errors import TuneyardError, Unavailable, Unreachable
 from tuneyard.patience import Patience, seconds_asked
 from tuneyard.shapes import (
     ApiKey,
@@ -460,8 +460,13 @@ class Client:
         return cls(url, credentials.api_key(), patience=patience, timeout=timeout, transport=transport)
 
     def health(self) -> Health:
-        """Whether the API and what it needs are well; asks for no key."""
-        return self._wire.ask(Health, "GET", "/health")
+        """Whether the API and what it needs are well; asks for no key. `unhealthy` is an answer, not an error."""
+        try:
+            return self._wire.ask(Health, "GET", "/health")
+        except Unavailable as trouble:
+            if "checks" not in trouble.problem:
+                raise
+            return Health.model_validate(trouble.problem)
 
     def system(self) -> System:
         return self._wire.ask(System, "GET", "/api/v1/system")

@@ -152,7 +152,7 @@ def job_card(job: Job, now: datetime) -> str:
             ("Error", job.error),
             ("Progress", f"{job.progress:.2f}%"),
             ("Step", of_total(job.current_step, job.total_steps)),
-            ("Epoch", of_total(job.current_epoch, job.total_epochs)),
+            ("Epoch", of_total(number(job.current_epoch, ".2f"), number(job.total_epochs, "g"))),
             ("Loss", number(job.loss, ".4f")),
             ("Eval loss", number(job.eval_loss, ".4f")),
             ("Speed", number(job.tokens_per_second, ".0f", " tokens/s")),
@@ -280,7 +280,7 @@ def gpus_table(hosts: Iterable[HostSample], now: datetime, width: int) -> str:
         Column("MEMORY GIB", right=True),
         Column("TEMP", right=True),
         Column("POWER", right=True),
-        Column("JOBS", right=True),
+        Column("PROCS", right=True),
         Column("TAKEN (UTC)"),
     ]
     rows: list[Sequence[object]] = []
