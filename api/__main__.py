@@ -1,0 +1,88 @@
+"""python -m api serve | migrate | first-admin NAME"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+from pydantic import ValidationError
+
+from api.access.pepper import load_pepper
+from api.database import Database
+from api.first_admin import make_first_admin
+from api.request_log import log_to_stderr
+from api.schema_head import make_ready
+from api.schema_head import migrate as migrate_to_head
+from api.serving import listen
+from api.serving import serve as serve_until_stopped
+from api.settings import Settings, make_home
+from tuneyard.errors import TuneyardError
+
+
+@click.group()
+def main() -> None:
+    """The record: jobs, metrics, test runs, artifacts and keys, over HTTP."""
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option(
+    "--port", default=8400, show_default=True, type=click.IntRange(0, 65535), help="0: any free one."
+)
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes.")
+def serve(host: str, port: int, workers: int) -> None:
+    """Serve the API. A new, empty database is made ready first."""
+    log_to_stderr()
+    with _settings() as settings, listen(host, port) as listener:
+        with _database(settings) as database:
+            make_ready(database)
+        load_pepper(settings)
+        serve_until_stopped(listener, workers)
+
+
+@main.command()
+def migrate() -> None:
+    """Bring the database's tables to this version."""
+    with _settings() as settings, _database(settings) as database:
+        click.echo(f"The database is at {migrate_to_head(database)}.", err=True)
+
+
+@main.command()
+@click.argument("name")
+def first_admin(name: str) -> None:
+    """Make an admin key called NAME and print it, this once.
+
+    Example: python -m api first-admin alice > alice.key
+    """
+    with _settings() as settings, _database(settings) as database:
+        make_ready(database)
+        click.echo(make_first_admin(database, load_pepper(settings), name))
+
+
+@contextmanager
+def _settings() -> Iterator[Settings]:
+    """The settings, their home made; what goes wrong on purpose in the block is one line on stderr, and exit 1."""
+    try:
+        settings = Settings()
+        make_home(settings.home)
+        yield settings
+    except ValidationError as problem:
+        for error in problem.errors(include_input=False, include_url=False):
+            click.echo(f"Error: {str(error['loc'][0]).upper()}: {error['msg']}", err=True)
+        sys.exit(1)
+    except TuneyardError as problem:
+        click.echo(f"Error: {problem}", err=True)
+        sys.exit(1)
+
+
+@contextmanager
+def _database(settings: Settings) -> Iterator[Database]:
+    database = Database(settings.database, settings.tuneyard_database_patience)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m api")

@@ -1,0 +1,150 @@
+"""The one door to rows: whatever is read or written is narrowed to the caller's workspace here.
+
+Another workspace's object is not found, in the very words of one that never was.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, Path, Query
+from sqlalchemy import func
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session, SQLModel, select
+from sqlmodel.sql.expression import SelectOfScalar
+
+from api.access.auth import Caller, DatabaseDep, JobCaller, is_over, key_or_token, needs, token_holder
+from api.problems import Problem
+from api.tables import Job
+from tuneyard.shapes import JobStatus, Page
+
+Row = TypeVar("Row", bound=SQLModel)
+Shown = TypeVar("Shown")
+
+Limit = Annotated[int, Query(ge=1, le=100)]
+Offset = Annotated[int, Query(ge=0, le=2**53)]
+JobId = Annotated[str, Path(description="The job's id.")]
+
+
+def owned(table: type[Row], workspace_id: int) -> SelectOfScalar[Row]:
+    """A select of the workspace's rows alone."""
+    return select(table).where(table.workspace_id == workspace_id)  # type: ignore[attr-defined]
+
+
+def find(session: Session, table: type[Row], workspace_id: int, object_id: str, missing: str) -> Row:
+    """The workspace's object of that id, or 404 with the text of `missing`."""
+    row = None
+    if "\0" not in object_id:  # PostgreSQL refuses to be asked
+        row = session.exec(owned(table, workspace_id).where(table.id == object_id)).first()  # type: ignore[attr-defined]
+    if row is None:
+        raise Problem(404, missing)
+    return row
+
+
+def record(session: Session, row: Row, same: SelectOfScalar[Row], taken: str) -> tuple[Row, bool]:
+    """Store a row, unless `same` finds it stored already; (the row that is there, whether it is new).
+
+    Two that record the same at once get one row. A row that clashes with another than `same` is a 409 with the
+    text of `taken`.
+    """
+    if found := session.exec(same).first():
+        return found, False
+    try:
+        with session.begin_nested():
+            session.add(row)
+    except IntegrityError:
+        if found := session.exec(same).first():
+            return found, False
+        raise Problem(409, taken) from None
+    return row, True
+
+
+def page(
+    session: Session,
+    query: Any,
+    order: Sequence[Any],
+    show: Callable[[Any], Shown],
+    limit: int,
+    offset: int,
+) -> Page[Shown]:
+    """One page of a query, and how many rows it has in all."""
+    total = session.exec(select(func.count()).select_from(query.subquery())).one()
+    rows = session.exec(query.order_by(*order).limit(limit).offset(offset)).all()
+    items = [show(row) for row in rows]
+    return Page(items=items, total=total, limit=limit, offset=offset)
+
+
+def owned_job(permission: str, *, scope: str | None = None, missing: str = "Job not found") -> Any:
+    """Declares that a route is about the job its path names, which the caller's key must be allowed to see.
+
+    In the signature it comes before the body, so that a missing job is told before a wrong body.
+    """
+
+    def load(
+        job_id: JobId, caller: Annotated[Caller, needs(permission, scope)], database: DatabaseDep
+    ) -> Job:
+        with database.reading() as session:
+            return find(session, Job, caller.workspace_id, job_id, missing)
+
+    return Depends(load)
+
+
+def own_job(missing: str = "Job not found") -> Any:
+    """Declares that a route is for the run that holds the token of the job its path names."""
+
+    def check(
+        job_id: JobId, holder: Annotated[JobCaller, Depends(token_holder)], database: DatabaseDep
+    ) -> JobCaller:
+        demand_own(database, holder, job_id, missing)
+        return holder
+
+    return Depends(check)
+
+
+def demand_own(database: DatabaseDep, holder: JobCaller, job_id: str, missing: str = "Job not found") -> None:
+    """401 where the token is another job's than this one of its workspace; 404 where there is no such job."""
+    if job_id == holder.job_id:
+        return
+    with database.reading() as session:
+        find(session, Job, holder.workspace_id, job_id, missing)
+    raise Problem(401, "Unauthorized: Invalid token")
+
+
+def job_or_own(permission: str) -> Any:
+    """Declares a route about one job, for a key with the permission or for the run that holds its token."""
+
+    def load(
+        job_id: JobId, who: Annotated[Caller | JobCaller, key_or_token(permission)], database: DatabaseDep
+    ) -> Caller | JobCaller:
+        if isinstance(who, JobCaller):
+            demand_own(database, who, job_id)
+            return who
+        with database.reading() as session:
+            find(session, Job, who.workspace_id, job_id, "Job not found")
+        return who
+
+    return Depends(load)
+
+
+def lock_job(session: Session, workspace_id: int, job_id: str) -> Job:
+    """The job, and nobody else changes it until this transaction ends."""
+    query = owned(Job, workspace_id).where(Job.id == job_id).with_for_update()
+    job = session.exec(query).first()
+    if job is None:
+        raise Problem(404, "Job not found")
+    return job
+
+
+def hold_job(session: Session, holder: JobCaller, *, live: bool = False) -> Job:
+    """The run's job, locked: the last word on whether its token still holds.
+
+    A newer attempt may have claimed it since the token was looked up; what an old one still sends must not be
+    stored after that.
+
+    Raises:
+        Problem: 401 where the token is dead by now; with `live`, also where the job has ended.
+    """
+    job = lock_job(session, holder.workspace_id, holder.job_id)
+    ended = live and JobStatus(job.status).is_final
+    if job.token_digest != holder.token_digest or ended or is_over(job):
+        raise Problem(401, "Unauthorized: Invalid token")
+    return job

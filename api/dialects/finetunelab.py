@@ -1,0 +1,236 @@
+"""The paths, field names and texts of the training platform in seeds 000 and 001.
+
+Its clients poll `/api/training/local/{job_id}/status`, and its trainers PUT a metric every few steps with a job
+token. Each path translates to what the canonical routes do; `cancelling` is shown as `running`, which it still is.
+A body may hold fields that nobody here knows: its `user_id` in particular decides nothing.
+"""
+
+from typing import Annotated, Any, TypeVar
+
+from fastapi import APIRouter, Body, Depends, Query
+from pydantic import BaseModel, ValidationError
+
+from api import tables
+from api.access.auth import Caller, DatabaseDep, JobCaller, PepperDep, needs, token_holder
+from api.access.owned import Limit, Offset, demand_own, find, hold_job, own_job, owned_job
+from api.dialects.finetunelab_words import listed_job, point_in_words, prediction_in_words, status_of
+from api.lifecycle import Event
+from api.metric_store import history, newest
+from api.moves import move
+from api.problems import Problem
+from api.routes.batch_tests import Run, owned_run, predictions_of
+from api.routes.jobs import StatusFilter, apply_end, jobs_page, record_job
+from api.routes.metrics import ManyPoints, report
+from api.strict_json import BrokenJson, StrictRoute
+from tuneyard.keys import is_job_token, mint_job_token
+from tuneyard.shapes import JobEnd, JobKind, JobStatus, MetricPoint, NewJob, Reported
+
+router = APIRouter(tags=["training platform"], route_class=StrictRoute)
+
+Model = TypeVar("Model", bound=BaseModel)
+Open = dict[str, Any]
+MISSING = "Training job not found"
+ENDINGS = {"completed", "failed", "cancelled"}
+STATUSES = ("running", "completed", "failed", "cancelled", "paused")
+LOSSES_IN_TREND = 10
+
+# The scope `training` is what older texts call it. `testing` may read jobs as well, but no metrics, which these
+# paths show: so that is the permission that tells the two apart.
+TrainingCaller = Annotated[Caller, needs("metrics:read", "training")]
+TrainingWriter = Annotated[Caller, needs("jobs:write", "training")]
+TrainingJob = Annotated[tables.Job, owned_job("metrics:read", scope="training", missing=MISSING)]
+TestingRun = Annotated[Run, owned_run("tests:read", "testing")]
+OwnJob = Annotated[JobCaller, own_job(MISSING)]
+AnyBody = Annotated[Any, Body()]
+
+
+def _object(body: Any) -> Open:
+    if body is None or isinstance(body, BrokenJson) or not isinstance(body, dict):
+        raise Problem(
+            400, "Invalid JSON body" if not isinstance(body, list) else "The body must be an object"
+        )
+    return body
+
+
+def _required(body: Open, *names: str) -> None:
+    missing = [name for name in names if body.get(name) is None]
+    if missing:
+        raise Problem(400, f"Missing required field: {', '.join(missing)}")
+
+
+def _shape(shape: type[Model], fields: Open) -> Model:
+    """The canonical shape, or 422 naming the first field that it does not accept."""
+    try:
+        return shape.model_validate(fields)
+    except ValidationError as problem:
+        first = problem.errors(include_input=False, include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise Problem(422, f"{field}: {first['msg']}", field=field) from None
+
+
+@router.post("/api/training/local/jobs")
+def create_job(
+    caller: TrainingWriter, database: DatabaseDep, pepper: PepperDep, body: AnyBody = None
+) -> Open:
+    """Record a job with the token its trainer will write with: the client's, if it is one, else ours."""
+    given = _object(body)
+    _required(given, "model_name")
+    new = _shape(
+        NewJob,
+        {
+            "id": given.get("job_id"),
+            "name": given.get("job_name") or given.get("name"),
+            "model": given["model_name"],
+            "dataset": given.get("dataset_path"),
+            "config": given.get("config") or {},
+            "total_steps": given.get("total_steps"),
+        },
+    )
+    sent = given.get("job_token")
+    token = sent if isinstance(sent, str) and is_job_token(sent) else mint_job_token()
+    with database.writing() as session:
+        job, _ = record_job(session, caller, new, token_digest=pepper.digest(token))
+    return {
+        "success": True,
+        "persisted": True,
+        "job_id": job.id,
+        "user_id": caller.workspace_name,
+        "job_token": token,
+    }
+
+
+@router.get("/api/training/local/jobs")
+@router.get("/api/training/jobs")
+def list_jobs(
+    caller: TrainingCaller,
+    database: DatabaseDep,
+    status: StatusFilter | None = None,
+    kind: JobKind = JobKind.FINETUNE,
+    limit: Limit = 50,
+    offset: Offset = 0,
+) -> Open:
+    """The newest first."""
+    statuses = [status] if status else None
+    if status is JobStatus.RUNNING:
+        statuses = [JobStatus.RUNNING, JobStatus.CANCELLING]
+    found = jobs_page(database, caller, statuses, kind, None, limit, offset, show=listed_job)
+    return {"jobs": found.items, "total": found.total, "limit": limit, "offset": offset}
+
+
+@router.get("/api/training/local/{job_id}/status")
+def read_status(job: TrainingJob, database: DatabaseDep) -> Open:
+    with database.reading() as session:
+        return status_of(job, newest(session, job, LOSSES_IN_TREND))
+
+
+@router.patch("/api/training/local/{job_id}/status")
+def write_status(holder: OwnJob, database: DatabaseDep, body: AnyBody = None) -> Open:
+    """The trainer says what it does now; from a final status there is no way back."""
+    given = _object(body)
+    status = given.get("status")
+    if status not in STATUSES:
+        raise Problem(400, f"Invalid status; valid ones are: {', '.join(STATUSES)}")
+    with database.writing() as session:
+        job = hold_job(session, holder)
+        if status in ENDINGS:
+            apply_end(
+                job, _shape(JobEnd, {"status": status, "error": given.get("error"), "result": job.result})
+            )
+        else:
+            move(job, Event.RUN if status == "running" else Event.PAUSE)
+            job.last_report_at = tables.now()
+    return {"success": True, "job_id": job.id, "status": job.status}
+
+
+@router.get("/api/training/local/metrics")
+def read_metrics_of(
+    caller: TrainingCaller,
+    database: DatabaseDep,
+    job_id: Annotated[str | None, Query()] = None,
+    limit: ManyPoints = 1000,
+    offset: Offset = 0,
+) -> Open:
+    """A job's points by step."""
+    if not job_id:
+        raise Problem(400, "job_id query parameter is required")
+    with database.reading() as session:
+        job = find(session, tables.Job, caller.workspace_id, job_id, MISSING)
+    return _points(database, job, limit, offset)
+
+
+@router.get("/api/training/local/{job_id}/metrics")
+@router.get("/api/training/jobs/{job_id}/metrics")
+def read_metrics(job: TrainingJob, database: DatabaseDep) -> Open:
+    """A job's whole history by step."""
+    return _points(database, job, None, 0)
+
+
+def _points(database: DatabaseDep, job: tables.Job, limit: int | None, offset: int) -> Open:
+    with database.reading() as session:
+        found = history(session, job.pk, limit, offset)
+    points = [point_in_words(row) for row in found.items]
+    return {"job_id": job.id, "metrics": points, "total": found.total, "limit": found.limit, "offset": offset}
+
+
+@router.put("/api/training/local/{job_id}/metrics")
+@router.post("/api/training/jobs/{job_id}/metrics")
+def write_metrics(holder: OwnJob, database: DatabaseDep, body: AnyBody = None) -> Reported:
+    """One point, or `metrics`: a list of them."""
+    given = _object(body)
+    points = _listed(given) if "metrics" in given else [_point(given)]
+    return report(database, holder, points)
+
+
+@router.post("/api/training/local/metrics")
+def write_metrics_of(
+    holder: Annotated[JobCaller, Depends(token_holder)], database: DatabaseDep, body: AnyBody = None
+) -> Reported:
+    """Points of the job that the body names, which must be the token's."""
+    given = _object(body)
+    _required(given, "job_id", "metrics")
+    demand_own(database, holder, str(given["job_id"]), MISSING)
+    return report(database, holder, _listed(given))
+
+
+def _listed(given: Open) -> list[MetricPoint]:
+    metrics = given["metrics"]
+    if not isinstance(metrics, list) or not metrics:
+        raise Problem(400, "metrics must be a list with at least one point")
+    return [_point(_object(point)) for point in metrics]
+
+
+def _point(given: Open) -> MetricPoint:
+    """A point; numbers under names that are no column of ours are kept in `extra`."""
+    _required(given, "step", "epoch")
+    known = {
+        name: value for name, value in given.items() if name in MetricPoint.model_fields and name != "extra"
+    }
+    others = {name: value for name, value in given.items() if name not in MetricPoint.model_fields}
+    extra = given["extra"] if isinstance(given.get("extra"), dict) else {}
+    return _shape(MetricPoint, known | {"extra": _numbers(extra) | _numbers(others)})
+
+
+def _numbers(fields: Open) -> Open:
+    return {name: value for name, value in fields.items() if type(value) in (int, float)}
+
+
+@router.get("/api/batch-testing/status/{job_id}")
+def read_test(pair: TestingRun, database: DatabaseDep) -> Open:
+    """A batch test with all its results; `progress` goes from 0 to 1."""
+    job, run = pair
+    with database.reading() as session:
+        found = predictions_of(session, job.pk, None, 0)
+    done = run.completed_prompts + run.failed_prompts
+    return {
+        "id": job.id,
+        "status": "running" if job.status == JobStatus.CANCELLING else job.status,
+        "model_name": job.model,
+        "total_prompts": job.total_steps,
+        "completed_prompts": run.completed_prompts,
+        "failed_prompts": run.failed_prompts,
+        "progress": min(1.0, round(done / job.total_steps, 2)) if job.total_steps else 0.0,
+        "started_at": job.started_at,
+        "completed_at": job.ended_at,
+        "error": job.error,
+        "results": [prediction_in_words(prediction) for prediction in found.items],
+    }

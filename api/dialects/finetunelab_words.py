@@ -1,0 +1,157 @@
+"""Jobs, points and predictions in the words of the training platform. Pure."""
+
+import math
+from datetime import timedelta
+from pathlib import PurePath
+from typing import Any
+
+from api.tables import Job, now
+from tuneyard.shapes import JobStatus, MetricRow, Prediction
+
+SILENT_AFTER = timedelta(seconds=300)
+LEAST_LOSSES = 5
+TREND = 0.05
+
+
+def perplexity(loss: float | None) -> float | None:
+    """exp(loss); None where there is no loss, or it is beyond every number."""
+    if loss is None:
+        return None
+    try:
+        value = math.exp(loss)
+    except OverflowError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def loss_trend(losses: list[float]) -> str | None:
+    """How the later half of the losses compares to the earlier; None for fewer than five."""
+    if len(losses) < LEAST_LOSSES:
+        return None
+    middle = len(losses) // 2
+    early = sum(losses[:middle]) / middle
+    late = sum(losses[middle:]) / (len(losses) - middle)
+    if early == 0:
+        return "stable"
+    change = (late - early) / abs(early)
+    return "improving" if change < -TREND else "degrading" if change > TREND else "stable"
+
+
+def _status(job: Job) -> str:
+    return "running" if job.status == JobStatus.CANCELLING else job.status
+
+
+def listed_job(job: Job) -> dict[str, Any]:
+    """A job as lists show it."""
+    return {
+        "id": job.id,
+        "model_name": job.model,
+        "dataset_path": job.dataset,
+        "status": _status(job),
+        "progress": job.progress,
+        "current_step": job.current_step,
+        "current_epoch": job.current_epoch,
+        "total_steps": job.total_steps,
+        "total_epochs": job.total_epochs,
+        "loss": job.loss,
+        "eval_loss": job.eval_loss,
+        "best_eval_loss": job.best_eval_loss,
+        "started_at": job.started_at,
+        "completed_at": job.ended_at,
+        "created_at": job.created_at,
+        "error_message": job.error,
+    }
+
+
+def status_of(job: Job, points: list[MetricRow]) -> dict[str, Any]:
+    """A job as its page shows it.
+
+    Args:
+        job: The job.
+        points: Its last points, the newest first.
+    """
+    listed = listed_job(job)
+    shared = {
+        name: value for name, value in listed.items() if name not in ("id", "created_at", "error_message")
+    }
+    return (
+        {"job_id": job.id}
+        | shared
+        | {
+            "model_display_name": PurePath(job.model).name or job.model,
+            "job_name": job.name,
+            "dataset_name": PurePath(job.dataset).name if job.dataset else None,
+            "gpu_total_memory_gb": None,
+            "total_samples": None,
+            "best_epoch": job.best_epoch,
+            "best_step": job.best_step,
+            "best_checkpoint_path": None,
+            "epochs_without_improvement": _epochs_since_best(job),
+            "train_perplexity": perplexity(job.loss),
+            "eval_perplexity": perplexity(job.eval_loss),
+            "resumed_from_job_id": None,
+            "resume_from_checkpoint": None,
+            "warning": _warning(job),
+        }
+        | _readings(points)
+        | _times(job)
+        | ({"error": job.error} if job.status == JobStatus.FAILED else {})
+    )
+
+
+def _readings(points: list[MetricRow]) -> dict[str, Any]:
+    """The newest value of each reading, and where the loss is going."""
+    names = (
+        "learning_rate",
+        "grad_norm",
+        "gpu_memory_allocated_gb",
+        "gpu_memory_reserved_gb",
+        "gpu_utilization_percent",
+        "samples_per_second",
+        "tokens_per_second",
+    )
+    losses = [point.train_loss for point in reversed(points) if point.train_loss is not None]
+    newest = {name: next((v for p in points if (v := getattr(p, name)) is not None), None) for name in names}
+    return newest | {"loss_trend": loss_trend(losses)}
+
+
+def _times(job: Job) -> dict[str, Any]:
+    """Seconds since the start and, at this pace, until the end."""
+    if job.started_at is None:
+        return {"elapsed_seconds": None, "remaining_seconds": None}
+    elapsed = ((job.ended_at or now()) - job.started_at).total_seconds()
+    remaining = None
+    if job.ended_at is None and job.current_step and job.total_steps:
+        remaining = round(elapsed / job.current_step * max(0, job.total_steps - job.current_step))
+    return {"elapsed_seconds": round(elapsed), "remaining_seconds": remaining}
+
+
+def _epochs_since_best(job: Job) -> int | None:
+    if job.best_epoch is None or job.current_epoch is None:
+        return None
+    return max(0, math.floor(job.current_epoch - job.best_epoch))
+
+
+def _warning(job: Job) -> str | None:
+    """Said of a job that ought to report and has not for long."""
+    if job.status not in (JobStatus.PENDING, JobStatus.RUNNING, JobStatus.CANCELLING):
+        return None
+    silent = now() - (job.last_report_at or job.claimed_at or job.created_at)
+    if silent <= SILENT_AFTER:
+        return None
+    return f"No updates received in {silent // timedelta(minutes=1)} minute(s): its trainer may have died"
+
+
+def point_in_words(row: MetricRow) -> dict[str, Any]:
+    """A metric point; readings of ours that the platform has no name for come as they are."""
+    named = row.model_dump(exclude={"attempt", "extra"})
+    return (
+        row.extra
+        | named
+        | {"perplexity": perplexity(row.eval_loss), "train_perplexity": perplexity(row.train_loss)}
+    )
+
+
+def prediction_in_words(prediction: Prediction) -> dict[str, Any]:
+    """One result: `success` says whether the model answered, `passed` whether it was right."""
+    return prediction.model_dump() | {"success": prediction.error is None}

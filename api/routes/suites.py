@@ -1,0 +1,65 @@
+"""Test suites: prompts with the answers that are expected."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Response
+from sqlalchemy.orm import defer
+from sqlmodel import col
+
+from api import tables
+from api.access.auth import Caller, DatabaseDep, needs
+from api.access.owned import Limit, Offset, find, owned, page, record
+from api.identity import identity_of
+from api.strict_json import StrictRoute
+from tuneyard.shapes import NewSuite, Page, Suite
+
+router = APIRouter(prefix="/test-suites", tags=["test suites"], route_class=StrictRoute)
+
+
+@router.post("", status_code=201)
+def create_suite(
+    caller: Annotated[Caller, needs("suites:write")], new: NewSuite, database: DatabaseDep, response: Response
+) -> Suite:
+    """Record a suite; the same prompts under the same name again answer the one that is there, with 200."""
+    prompts = [prompt.model_dump() for prompt in new.prompts]
+    row = tables.TestSuite(
+        workspace_id=caller.workspace_id,
+        name=new.name,
+        description=new.description,
+        sha256=identity_of(prompts),
+        prompt_count=len(prompts),
+        prompts=prompts,
+    )
+    same = owned(tables.TestSuite, caller.workspace_id).where(
+        tables.TestSuite.name == row.name, tables.TestSuite.sha256 == row.sha256
+    )
+    with database.writing() as session:
+        row, is_new = record(session, row, same, taken="That suite clashes with another")
+    if not is_new:
+        response.status_code = 200
+    return Suite.model_validate(row)
+
+
+@router.get("")
+def list_suites(
+    caller: Annotated[Caller, needs("suites:read")],
+    database: DatabaseDep,
+    limit: Limit = 50,
+    offset: Offset = 0,
+) -> Page[Suite]:
+    """The newest first, without their prompts."""
+    query = owned(tables.TestSuite, caller.workspace_id).options(defer(tables.TestSuite.prompts))  # type: ignore[arg-type]
+    with database.reading() as session:
+        return page(session, query, [col(tables.TestSuite.pk).desc()], _without_prompts, limit, offset)
+
+
+def _without_prompts(row: tables.TestSuite) -> Suite:
+    """Reads no column that the list has not loaded."""
+    return Suite.model_validate(row.model_dump(exclude={"prompts"}))
+
+
+@router.get("/{suite_id}")
+def get_suite(caller: Annotated[Caller, needs("suites:read")], suite_id: str, database: DatabaseDep) -> Suite:
+    with database.reading() as session:
+        row = find(session, tables.TestSuite, caller.workspace_id, suite_id, "Test suite not found")
+    return Suite.model_validate(row)

@@ -1,0 +1,75 @@
+"""Serves the app on a port until it is told to stop."""
+
+import logging
+import os
+import signal
+import socket
+import sys
+from types import FrameType
+from typing import NoReturn
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from tuneyard.errors import BadInput
+
+log = logging.getLogger("tuneyard.api")
+LAST_REQUESTS_SECONDS = 10
+
+
+def serve(listener: socket.socket, workers: int) -> None:
+    """Serve until SIGTERM or SIGINT, then finish the requests that are under way and leave with 0."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)  # uvicorn hands the signal on to this once it has closed down
+    host, port = listener.getsockname()[:2]
+    log.info(
+        "Serving on http://%s:%s (docs: /docs, health: /health)", f"[{host}]" if ":" in host else host, port
+    )
+    config = uvicorn.Config(
+        "api.app:from_environment",
+        factory=True,
+        workers=workers,
+        loop="uvloop",
+        http="httptools",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=LAST_REQUESTS_SECONDS,
+    )
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    server = uvicorn.Server(config)
+    if workers == 1:
+        server.run(sockets=[listener])
+    else:
+        Multiprocess(config, sockets=[listener]).run()
+    if workers == 1 and not server.started:
+        sys.exit(1)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that accepts already: who comes while the app starts waits, and a port in use is known at once.
+
+    Raises:
+        BadInput: The address cannot be listened on.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(2048)
+    except socket.gaierror as problem:
+        raise BadInput(
+            f"{host} is no address of this machine ({problem.strerror}): choose another --host"
+        ) from None
+    except OSError as problem:
+        reason = os.strerror(problem.errno or 0)
+        raise BadInput(
+            f"cannot listen on {host}:{port} ({reason}): stop what uses the port, or choose another with --port"
+        ) from None
+    listener.set_inheritable(True)
+    return listener
+
+
+def _leave(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001
+    sys.exit(0)

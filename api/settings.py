@@ -1,0 +1,67 @@
+"""What the API reads from its environment, and what it keeps on disk."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from tuneyard.errors import BadInput
+
+
+class Settings(BaseSettings):
+    """Read from the environment; an empty variable counts as absent. No repr shows a password or the pepper."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True)
+
+    tuneyard_home: Path = Field(Path("~/.tuneyard"), description="Everything kept on disk lies under it.")
+    database_url: SecretStr | None = Field(None, description="Default: a SQLite file in the home.")
+    tuneyard_pepper: SecretStr | None = Field(None, min_length=16, description="Default: a file in the home.")
+    tuneyard_database_patience: float = Field(
+        5.0, gt=0, description="Seconds that a request waits for a locked or silent database before its 503."
+    )
+
+    @property
+    def home(self) -> Path:
+        """The home as an absolute path; not made here."""
+        return self.tuneyard_home.expanduser().absolute()
+
+    @property
+    def database(self) -> URL:
+        """Where the database is, with the driver that we use.
+
+        Raises:
+            BadInput: DATABASE_URL is no URL, or names a database that is neither SQLite nor PostgreSQL.
+        """
+        if self.database_url is None:
+            return URL.create("sqlite", database=str(self.home / "tuneyard.db"))
+        try:
+            url = make_url(self.database_url.get_secret_value())
+        except (ArgumentError, ValueError):
+            raise BadInput(
+                "not a database URL: write postgresql://… or sqlite:///…", field="DATABASE_URL"
+            ) from None
+        if url.drivername in ("postgres", "postgresql"):
+            return url.set(drivername="postgresql+psycopg")
+        if url.drivername not in ("sqlite", "postgresql+psycopg"):
+            raise BadInput(f"{url.drivername} is not served: use postgresql or sqlite", field="DATABASE_URL")
+        return url
+
+
+def make_home(home: Path) -> None:
+    """Make the home, readable by its owner alone, if it is not there.
+
+    Raises:
+        BadInput: It cannot be made or written.
+    """
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        probe = home / ".writable"
+        probe.touch()
+        probe.unlink(missing_ok=True)
+    except OSError as problem:
+        raise BadInput(
+            f"cannot write in {home} ({problem.strerror}): make it writable, or name another folder",
+            field="TUNEYARD_HOME",
+        ) from None

@@ -1,0 +1,107 @@
+"""Bodies are JSON that both databases can keep, and faults in them are told after who may ask was decided."""
+
+import json
+import math
+import re
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import Request
+from fastapi.routing import APIRoute
+from starlette.responses import Response
+
+DEEPEST = 64
+LARGEST = 2**63 - 1
+# What a body must hold before it needs a closer look: NUL, a half of a surrogate pair, a long number, a non-number.
+_ODD = re.compile(rb"\\u0000|\\u[dD][89a-fA-F]|\d{19}|[eE]\+?\d{3}|NaN|Infinity")
+
+
+@dataclass(frozen=True)
+class BrokenJson:
+    """Stands in for a body that cannot be used. No shape accepts it, so it is refused where shapes are checked:
+    after the key, the permission and the object, which a body must not be able to overtake."""
+
+    problem: str
+
+
+class _Unstorable(ValueError):
+    """A value that PostgreSQL's text or a 64-bit column cannot keep."""
+
+
+class StrictRequest(Request):
+    async def json(self) -> Any:
+        """The body; NaN and infinities in it are null."""
+        return read_json(await self.body())
+
+
+class StrictRoute(APIRoute):
+    """A route whose requests are StrictRequests."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handle_strictly(request: Request) -> Response:
+            return await handle(StrictRequest(request.scope, request.receive))
+
+        return handle_strictly
+
+
+def read_json(body: bytes) -> Any:
+    """The value, or a BrokenJson that says what is wrong with it."""
+    try:
+        value = json.loads(body)
+        if _depth_exceeds(value, DEEPEST):
+            return BrokenJson(f"nested more than {DEEPEST} deep")
+        return _storable(value) if _ODD.search(body) else value
+    except _Unstorable as problem:
+        return BrokenJson(str(problem))
+    except RecursionError:
+        return BrokenJson(f"nested more than {DEEPEST} deep")
+    except json.JSONDecodeError as problem:
+        return BrokenJson(f"not JSON: {problem.msg} at line {problem.lineno}, column {problem.colno}")
+    except ValueError:  # not UTF-8, or a number of thousands of digits
+        return BrokenJson("not JSON in UTF-8")
+
+
+def _depth_exceeds(value: Any, limit: int) -> bool:
+    level = [value]
+    for _ in range(limit):
+        inner = (
+            v
+            for c in level
+            for v in (c.values() if isinstance(c, dict) else c if isinstance(c, list) else ())
+        )
+        level = [v for v in inner if isinstance(v, dict | list)]
+        if not level:
+            return False
+    return True
+
+
+def _storable(value: Any) -> Any:
+    match value:
+        case str():
+            return _text(value)
+        case float():
+            return value if math.isfinite(value) else None
+        case bool():
+            return value
+        case int():
+            if abs(value) > LARGEST:
+                raise _Unstorable("a number is beyond 64 bits")
+            return value
+        case list():
+            return [_storable(item) for item in value]
+        case dict():
+            return {_text(key): _storable(item) for key, item in value.items()}
+    return value
+
+
+def _text(value: str) -> str:
+    if "\0" in value:
+        raise _Unstorable("a text holds the NUL character")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise _Unstorable("a text holds half of a surrogate pair") from None
+    return value
