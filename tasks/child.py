@@ -81,6 +81,6 @@ def _die_with_parent() -> None:
         sys.exit("The process that started this one is gone.")
 
 
-def _stop(number: int, frame: FrameType | None) -> NoReturn:
+def _stop(_number: int, _frame: FrameType | None) -> NoReturn:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not cut the clean-up short
     raise SystemExit(STOPPED)

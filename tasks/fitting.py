@@ -53,13 +53,15 @@ class Fitter(Trainer):  # type: ignore[misc]  # transformers has no types
         demand_finite("loss", loss.item(), self.state.global_step + 1)
         return loss
 
-    def _get_output_dir(self, trial: Any) -> str:
+    def _get_output_dir(self, trial: Any) -> str:  # noqa: ARG002  # Trainer gives it by name
         return str(self._checkpoints / STAGING)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         staging = clear_staging(self._checkpoints)
         super()._save_checkpoint(model, trial)
-        kept = keep_checkpoint(staging / f"checkpoint-{self.state.global_step}", self._checkpoints, self._keep)
+        kept = keep_checkpoint(
+            staging / f"checkpoint-{self.state.global_step}", self._checkpoints, self._keep
+        )
         say(f"Saved {kept.name}")
 
 
@@ -77,15 +79,15 @@ class Pulse(TrainerCallback):  # type: ignore[misc]  # transformers has no types
         self._before = (0.0, 0, 0)  # step seconds, tokens and rows at the last report
         self._first_tokens = 0
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+    def on_train_begin(self, _args: Any, state: Any, _control: Any, **_rest: Any) -> None:
         """A resumed run's earlier losses and tokens are in its state."""
         self.losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
         self._first_tokens = state.num_input_tokens_seen
 
-    def on_step_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+    def on_step_begin(self, _args: Any, _state: Any, _control: Any, **_rest: Any) -> None:
         self._began = time.monotonic()
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+    def on_step_end(self, _args: Any, state: Any, control: Any, **_rest: Any) -> None:
         self.step_seconds += time.monotonic() - self._began
         self.tokens = state.num_input_tokens_seen - self._first_tokens
         if reason := self._report.stop_reason:
@@ -94,7 +96,7 @@ class Pulse(TrainerCallback):  # type: ignore[misc]  # transformers has no types
             control.should_log = True
             control.should_save = False  # the model itself is saved next; optimizer state is of no more use
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **rest: Any) -> None:
+    def on_log(self, _args: Any, state: Any, _control: Any, logs: dict[str, float], **_rest: Any) -> None:
         if "loss" not in logs:
             return
         demand_finite("gradient's norm", logs["grad_norm"], state.global_step)
@@ -127,7 +129,12 @@ class Pulse(TrainerCallback):  # type: ignore[misc]  # transformers has no types
 
 
 def make_fitter(
-    model: Any, rows: list[TokenRow], config: FinetuneConfig, device: Device, precision: Precision, folder: Path
+    model: Any,
+    rows: list[TokenRow],
+    config: FinetuneConfig,
+    device: Device,
+    precision: Precision,
+    folder: Path,
 ) -> Fitter:
     """The Trainer for one run; its checkpoints go to folder/"checkpoints"."""
     steps, _ = planned_steps(config, len(rows))
@@ -159,8 +166,14 @@ def make_fitter(
     )
     pad = model.config.pad_token_id
     collator = Collator(pad=0 if pad is None else pad, narrow=can_narrow(model))
-    kept = {"checkpoints": folder / "checkpoints", "keep": config.keep_checkpoints}
-    return Fitter(model=model, args=arguments, train_dataset=as_items(rows), data_collator=collator, **kept)
+    return Fitter(
+        model=model,
+        args=arguments,
+        train_dataset=as_items(rows),
+        data_collator=collator,
+        checkpoints=folder / "checkpoints",
+        keep=config.keep_checkpoints,
+    )
 
 
 def demand_finite(what: str, value: float, step: int) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tasks.answers import Answer, AnswerFile, Batch, Question, answer_or_own_error, batches, failed
 from tasks.child import Order, say, serve
@@ -69,7 +69,9 @@ class _Responder:
 
     def answer(self, batch: Batch) -> list[Answer]:
         """Answers the prompts that leave room for an answer in the model's context; the others get an error."""
-        long = [question for question in batch if self._context and len(question.ids) + self._most > self._context]
+        long = [
+            question for question in batch if self._context and len(question.ids) + self._most > self._context
+        ]
         errors = [failed(question, self._too_long(question)) for question in long]
         rest = [question for question in batch if question not in long]
         return errors + (self._generate(rest) if rest else [])
@@ -104,7 +106,7 @@ class _Responder:
         end = next((at for at, token in enumerate(tokens) if token in self._ends), None)
         said = tokens if end is None else tokens[: end + 1]
         text = self.tokenizer.decode(said, skip_special_tokens=True)
-        reason = "length" if end is None else "stop"
+        reason: Literal["stop", "length"] = "length" if end is None else "stop"
         return Answer(question.index, text, len(question.ids), len(said), took, reason, None)
 
 

@@ -15,7 +15,9 @@ import psutil
 from tuneyard.shapes import GpuSample, HostSample
 
 GIB = 2**30
-CPU_WINDOW = 0.1  # seconds over which CPU use is measured: psutil's first reading without a window means nothing
+CPU_WINDOW = (
+    0.1  # seconds over which CPU use is measured: psutil's first reading without a window means nothing
+)
 
 
 def read_host() -> HostSample:
@@ -126,5 +128,9 @@ def _temperature(card: Any) -> Any:
 
     try:
         return pynvml.nvmlDeviceGetTemperatureV(card, pynvml.NVML_TEMPERATURE_GPU)
-    except (pynvml.NVMLError_FunctionNotFound, pynvml.NVMLError_NotSupported, pynvml.NVMLError_ArgumentVersionMismatch):
+    except (
+        pynvml.NVMLError_FunctionNotFound,
+        pynvml.NVMLError_NotSupported,
+        pynvml.NVMLError_ArgumentVersionMismatch,
+    ):
         return pynvml.nvmlDeviceGetTemperature(card, pynvml.NVML_TEMPERATURE_GPU)

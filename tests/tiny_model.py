@@ -20,7 +20,9 @@ CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-CORPUS = ["system user assistant Be brief. Write as an ISO date: March 5th, 2031 2031-03-05 the 12th of May 1999"]
+CORPUS = [
+    "system user assistant Be brief. Write as an ISO date: March 5th, 2031 2031-03-05 the 12th of May 1999"
+]
 
 
 def make_tiny_model(folder: Path, *, chat: bool = True, seed: int = 7) -> Path:
