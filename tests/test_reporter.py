@@ -146,6 +146,17 @@ def test_without_a_sound_note_of_what_was_sent_all_is_sent_again(tmp_path: Path,
     assert sorted(server.rows) == [1, 2]
 
 
+def test_a_reporter_of_however_short_a_life_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Reporting and closing while the thread is just finding the spool empty."""
+    server = MetricServer()
+    with http_server(server) as url, Client(url, job_token=TOKEN) as client:
+        for step in range(400):
+            reporter = Reporter(client, JOB, tmp_path)
+            reporter.report(MetricPoint(step=step))
+            assert reporter.close() == 0
+    assert sorted(server.rows) == list(range(400))
+
+
 def test_what_was_sent_is_not_sent_again(tmp_path: Path) -> None:
     server = MetricServer()
     with http_server(server) as url:

@@ -98,6 +98,8 @@ class Reporter:
         """The thread: until closed and empty, given up on, or the token is dead."""
         failures = 0
         while not (self._abandoned.is_set() or self._refused):
+            # Asked before looking: between the look and the question a last point and the close may come.
+            closing = self._closing.is_set()
             try:
                 sent = self._send_some()
             except (TuneyardError, OSError) as error:
@@ -111,9 +113,9 @@ class Reporter:
             if failures:
                 log.info("Metrics of job %s are being sent again", self._job_id)
             failures = 0
-            if not sent and self._closing.is_set():
+            if not sent and closing:
                 return
-            if not sent:
+            if not (sent or self._closing.is_set()):
                 self._news.wait()
 
     def _send_some(self) -> bool:
