@@ -52,6 +52,7 @@ class _Responder:
 
     def __init__(self, plan: dict[str, Any], kind: str) -> None:
         import torch
+        from transformers import GenerationConfig
 
         from tasks.pretrained import context_length, end_tokens, load_model, load_tokenizer
 
@@ -66,6 +67,14 @@ class _Responder:
         self._ends = end_tokens(self._model, self.tokenizer)
         self._context = context_length(self._model)
         self._most = plan["max_new_tokens"]
+        self._pad = min(self._ends)  # masked before the prompt, cut off after the answer
+        # In place of the maker's: sampling settings in it would be mixed into ours.
+        self._model.generation_config = GenerationConfig(
+            max_new_tokens=self._most,
+            do_sample=False,
+            eos_token_id=sorted(self._ends),
+            pad_token_id=self._pad,
+        )
 
     def answer(self, batch: Batch) -> list[Answer]:
         """Answers the prompts that leave room for an answer in the model's context; the others get an error."""
@@ -84,19 +93,12 @@ class _Responder:
 
     def _generate(self, batch: Batch) -> list[Answer]:
         import torch
-        from transformers import GenerationConfig
 
         started = time.monotonic()
-        pad = min(self._ends)  # masked before the prompt, cut off after the answer
-        ids, mask = _left_padded(batch, pad)
-        config = GenerationConfig(
-            max_new_tokens=self._most, do_sample=False, eos_token_id=sorted(self._ends), pad_token_id=pad
-        )
+        ids, mask = _left_padded(batch, self._pad)
         with torch.inference_mode():
             output = self._model.generate(
-                input_ids=ids.to(self._model.device),
-                attention_mask=mask.to(self._model.device),
-                generation_config=config,
+                input_ids=ids.to(self._model.device), attention_mask=mask.to(self._model.device)
             )
         new = output[:, ids.shape[1] :].tolist()
         took = round((time.monotonic() - started) * 1000, 1)

@@ -92,6 +92,7 @@ def _fit(
     from tasks.fitting import Pulse, make_fitter, planned_steps
     from tasks.gpu import CardMeter
 
+    cached = model.config.use_cache
     steps, epochs = planned_steps(config, len(tokens))
     report.tell(stage="training", device=device.words, total_steps=steps, total_epochs=epochs)
     fitter = make_fitter(model, tokens, config, device, precision, order.folder)
@@ -102,6 +103,7 @@ def _fit(
         say(f"Going on from {checkpoint.name}")
     started = time.monotonic()
     fitter.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    model.config.use_cache = cached  # Trainer switches it off, and would leave a model that generates slowly
     return {
         "steps": fitter.state.global_step,
         "epochs": round(epochs, 4),

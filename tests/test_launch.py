@@ -1,0 +1,166 @@
+"""A child process ends in a result or one clear reason, and nothing of it outlives its parent's interest."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tasks.launch import Tail, run_child
+from tuneyard.errors import BadInput, WorkFailed
+
+ROOT = Path(__file__).resolve().parent.parent
+CHILD = "tests.launch_fixtures"
+TOKEN = "marked-token-" + "x" * 30
+
+
+class Halt(BaseException):
+    """As Prefect's TerminationSignal: raised in the main thread by a signal's handler."""
+
+
+def run(folder: Path, plan: dict[str, Any], lines: list[str] | None = None, **rest: Any) -> dict[str, Any]:
+    watch: Callable[[], None] = rest.pop("watch", lambda: None)
+    said = [] if lines is None else lines
+    options = {"interval": 0.05, "secrets": {"job_token": TOKEN}, **rest}
+    return run_child(CHILD, plan, folder, watch=watch, say=said.append, **options)
+
+
+def pids(folder: Path) -> list[int]:
+    return [int(pid) for pid in (folder / "pids").read_text().split()]
+
+
+def demand_gone(pids: list[int]) -> None:
+    """A killed grandchild is reaped by whoever adopts it, in its own time; a zombie holds nothing."""
+    for pid in pids:
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline and _lives(pid):
+            time.sleep(0.01)
+        assert not _lives(pid)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_the_result_comes_back_and_every_line_is_said(tmp_path: Path) -> None:
+    (tmp_path / "child.log").write_text("of an earlier child\n")
+    lines: list[str] = []
+    result = run(tmp_path, {"act": "answer", "number": 7}, lines)
+    assert result == {"plan": 7, "token_size": len(TOKEN), "in_environment": False}
+    assert lines == ["first line", "second line"]
+
+
+def test_a_secret_reaches_the_child_and_no_file(tmp_path: Path) -> None:
+    run(tmp_path, {"act": "answer", "number": 7})
+    assert not [path for path in tmp_path.iterdir() if TOKEN in path.read_text()]
+
+
+def test_bad_input_found_by_the_child_is_bad_input_here(tmp_path: Path) -> None:
+    with pytest.raises(BadInput) as caught:
+        run(tmp_path, {"act": "refuse"})
+    assert str(caught.value) == "rows.jsonl:3: prompt: is empty"
+    assert (caught.value.file, caught.value.line, caught.value.field) == ("rows.jsonl", 3, "prompt")
+
+
+@pytest.mark.parametrize(
+    ("act", "words"),
+    [
+        ("fail", "^diverged at step 3$"),
+        ("crash", r"exit code 1(.|\n)*ZeroDivisionError: a bug"),
+        ("die", "SIGKILL"),
+        ("leave", r"exit code 0 and no result(.|\n)*printed nothing"),
+    ],
+)
+def test_a_child_without_a_result_says_how_it_ended(tmp_path: Path, act: str, words: str) -> None:
+    (tmp_path / "result.json").write_text('{"of": "an earlier child"}')
+    with pytest.raises(WorkFailed, match=words):
+        run(tmp_path, {"act": act})
+
+
+def test_a_flood_is_cut_in_what_is_said_and_whole_in_the_log(tmp_path: Path) -> None:
+    lines: list[str] = []
+    run(tmp_path, {"act": "flood"}, lines, interval=60)
+    assert lines[-1] == "the end"
+    assert "bytes of output are not shown here" in lines[0]
+    assert (tmp_path / "child.log").stat().st_size > 2_000_000
+
+
+def test_an_exception_out_of_watch_ends_a_stubborn_child_and_its_children(tmp_path: Path) -> None:
+    def watch() -> None:
+        if (tmp_path / "pids").exists():
+            raise Halt
+
+    with pytest.raises(Halt):
+        run(tmp_path, {"act": "cling"}, watch=watch, grace=0.2)
+    demand_gone(pids(tmp_path))
+
+
+def test_a_second_signal_during_the_grace_leaves_nothing_alive(tmp_path: Path) -> None:
+    def raise_halt(number: int, frame: object) -> None:
+        raise Halt
+
+    def signal_twice() -> None:
+        while not (tmp_path / "pids").exists():
+            time.sleep(0.01)
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGUSR1)
+            time.sleep(0.3)
+
+    before = signal.signal(signal.SIGUSR1, raise_halt)
+    sender = threading.Thread(target=signal_twice)
+    sender.start()
+    try:
+        with pytest.raises(Halt):
+            run(tmp_path, {"act": "cling"}, grace=100)
+        demand_gone(pids(tmp_path))
+    finally:
+        sender.join()
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_a_child_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from tasks.launch import run_child\n"
+        "run_child(sys.argv[1], {'act': 'cling'}, Path(sys.argv[2]), secrets={}, watch=lambda: None, say=print)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", program, CHILD, str(tmp_path)], cwd=ROOT)
+    while not (tmp_path / "pids").exists():
+        assert parent.poll() is None
+        time.sleep(0.01)
+    parent.kill()
+    parent.wait()
+    child, grandchild = pids(tmp_path)
+    demand_gone([child])
+    os.kill(grandchild, signal.SIGKILL)  # the kernel tells only the child; trainers start no others
+
+
+def test_a_tail_gives_whole_lines_once(tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    file.write_text("one\ntw")
+    tail = Tail(file)
+    assert tail.new_lines() == ["one"]
+    assert tail.new_lines() == []
+    with file.open("a") as more:
+        more.write("o\nthree")
+    assert tail.new_lines() == ["two"]
+    assert tail.rest() == ["three"]
+
+
+def test_a_tail_of_a_flood_says_what_it_passed_over(tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    file.write_text("".join(f"line {number}\n" for number in range(1000)))
+    lines = Tail(file, limit=50).new_lines()
+    assert "bytes of output are not shown here" in lines[0]
+    assert lines[1:] == ["line 995", "line 996", "line 997", "line 998", "line 999"]
