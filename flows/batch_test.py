@@ -89,7 +89,8 @@ def get_model(run: JobRun, config: BatchTestConfig) -> Path:
 def answer(run: JobRun, config: BatchTestConfig, prompts: list[Prompt], model: Path) -> None:
     """Answer the prompts in a child process; each batch of answers is scored and recorded as it comes."""
     run.at("Starting the generator")
-    answers = Tail(run.folder / "answers.jsonl")
+    file = run.kept_file("answers.jsonl")
+    answers = Tail(file)
     plan = {
         "model_dir": str(model),
         "prompts": [prompt.prompt for prompt in prompts],
@@ -97,7 +98,7 @@ def answer(run: JobRun, config: BatchTestConfig, prompts: list[Prompt], model: P
         "batch_size": config.batch_size,
         "precision": config.precision,
         "seed": config.seed,
-        "answers_path": str(run.folder / "answers.jsonl"),
+        "answers_path": str(file),
     }
 
     def relay() -> None:

@@ -88,7 +88,7 @@ def train(run: JobRun, config: FinetuneConfig, rows: Rows, base: Path) -> dict[s
         "job_id": run.job.id,
     }
     points: list[MetricPoint] = []
-    spool = Tail(run.folder / "metrics.jsonl")
+    spool = Tail(run.kept_file("metrics.jsonl"))
 
     def watch() -> None:
         points.extend(MetricPoint.model_validate_json(line) for line in spool.new_lines())

@@ -14,7 +14,8 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 from prefect import get_run_logger, runtime
 from prefect.client.orchestration import get_client
@@ -75,6 +76,12 @@ class JobRun:
         self.progress.bar(0.0, stage)
         self.writer.jobs.update(self.job.id, JobFacts(stage=stage))
 
+    def kept_file(self, name: str) -> Path:
+        """A file of the job's folder that a child process adds lines to; there from now on, to be read along."""
+        file = self.folder / name
+        file.touch()
+        return file
+
     def heed_cancel(self) -> None:
         """Raise JobCancelled when somebody cancelled the job; an API that is away changes nothing."""
         try:
@@ -114,13 +121,14 @@ def as_job(credentials: str, record: Callable[[Client, str | None], str], work: 
 def load(credentials: str) -> TuneyardCredentials:
     """The credentials block of that name, or BadInput that says how to store one."""
     try:
-        block: TuneyardCredentials = TuneyardCredentials.load(credentials, _sync=True)  # type: ignore[call-arg]
+        # _sync is taken by the wrapper around it: a hook may run inside a loop
+        found = TuneyardCredentials.load(credentials, _sync=True)  # type: ignore[call-arg]
+        return cast(TuneyardCredentials, found)
     except ValueError:
         raise BadInput(
             f"there is no Tuneyard credentials block called {credentials!r} in Prefect: "
             "store one with `python -m deployments store-key`"
         ) from None
-    return block
 
 
 def _carry_out(run: JobRun, work: Work) -> State[Any]:
