@@ -104,6 +104,7 @@ def http_server(answer: Callable[[str, str, bytes], Answer]) -> Iterator[str]:
 
     class Requests(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # else an answer of two packets waits 40 ms
 
         def _any(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))

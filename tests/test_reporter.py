@@ -150,11 +150,11 @@ def test_a_reporter_of_however_short_a_life_leaves_nothing_behind(tmp_path: Path
     """Reporting and closing while the thread is just finding the spool empty."""
     server = MetricServer()
     with http_server(server) as url, Client(url, job_token=TOKEN) as client:
-        for step in range(400):
+        for step in range(200):
             reporter = Reporter(client, JOB, tmp_path)
             reporter.report(MetricPoint(step=step))
             assert reporter.close() == 0
-    assert sorted(server.rows) == list(range(400))
+    assert sorted(server.rows) == list(range(200))
 
 
 def test_what_was_sent_is_not_sent_again(tmp_path: Path) -> None:
