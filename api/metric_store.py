@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import func
+from sqlalchemy import JSON, cast, func
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Session, col, select
 
 from api.database import insert_into
@@ -49,7 +50,7 @@ def _both(session: Session, old: Any, new: Any) -> Any:
     """Two JSON objects as one, the new one's members first."""
     if session.get_bind().dialect.name == "sqlite":
         return func.json_patch(old, new)
-    return old.op("||")(new)
+    return cast(cast(old, JSONB).op("||")(cast(new, JSONB)), JSON)
 
 
 def _follow(job: Job, points: Sequence[MetricPoint]) -> None:

@@ -112,7 +112,8 @@ async def _taken(request: Request, problem: IntegrityError) -> Response:
 
 async def _not_storable(request: Request, problem: DataError | OverflowError) -> Response:
     log.warning("The database cannot store a value: %s", getattr(problem, "orig", problem))
-    return problem_answer(request, 422, "A value is out of the range that can be stored")
+    message = "a value is out of the range that can be stored"
+    return problem_answer(request, 422, message, errors=[{"field": "body", "message": message}])
 
 
 async def _database_away(request: Request, problem: Exception) -> Response:

@@ -17,7 +17,6 @@ from sqlalchemy import (
     Integer,
     UniqueConstraint,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
 from ulid import ULID
@@ -48,7 +47,8 @@ class UtcTime(TypeDecorator[datetime]):
 # Clients count in 64 bits; SQLite numbers rows by themselves only in a column called INTEGER.
 BIG = BigInteger()
 ROW_NUMBER = BigInteger().with_variant(Integer(), "sqlite")
-OPEN = JSON().with_variant(JSONB(), "postgresql")
+# PostgreSQL's JSON, not its JSONB: that one writes 1e308 out in digits and forgets the order of a config's fields.
+OPEN = JSON()
 
 
 def now() -> datetime:

@@ -2,7 +2,6 @@
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects import postgresql
 
 revision = "0001"
 down_revision = None
@@ -11,7 +10,7 @@ depends_on = None
 
 
 ROW_NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-OPEN = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
+OPEN = sa.JSON()
 
 
 def upgrade() -> None:
