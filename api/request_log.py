@@ -38,7 +38,7 @@ class RequestLog:
 
         try:
             await self.app(scope, receive, send_with_id)
-        except Exception:  # noqa: BLE001  the rim: the log gets all of it, the client only the number to quote
+        except Exception:  # the rim: the log gets all of it, the client only the number to quote
             log.exception("%s %s failed", scope["method"], scope["path"])
             if status == 0:
                 answer = problem_answer(Request(scope), 500, f"Something failed here; quote {request_id}")

@@ -1,5 +1,6 @@
 """Who may do what: keys, scopes, job tokens, and the order in which they are judged."""
 
+# ruff: noqa: F811  fixtures are imported by name, and then asked for by it
 from __future__ import annotations
 
 import logging
@@ -106,7 +107,7 @@ def test_a_missing_object_is_told_before_a_wrong_body(office: Office) -> None:
 
 def test_another_workspaces_objects_answer_like_missing_ones(office: Office, sqlite_served: Served) -> None:
     other = Office(sqlite_served)
-    job_id, token = other.claimed_job()
+    job_id, _ = other.claimed_job()
     admin = other.key("admin")
     sha = "0" * 64
     test = other.call("POST", "/api/v1/batch-tests", admin, json={"suite": "s", "model": "m"}).json()["id"]

@@ -1,8 +1,10 @@
 """The training platform's own paths: its clients and trainers work here as they are."""
 
+# ruff: noqa: F811  fixtures are imported by name, and then asked for by it
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import pytest
@@ -21,18 +23,24 @@ from tests.api_fixtures import (  # noqa: F401
 
 LOCAL = "/api/training/local"
 TOKEN = "t" * 43
-STATUS_FIELDS = set(
-    """job_id status model_name model_display_name job_name dataset_name dataset_path gpu_total_memory_gb
+STATUS_FIELDS = frozenset(
+    re.findall(
+        r"\w+",
+        """job_id status model_name model_display_name job_name dataset_name dataset_path gpu_total_memory_gb
     current_step current_epoch total_steps total_epochs total_samples progress loss eval_loss best_eval_loss best_epoch
     best_step best_checkpoint_path loss_trend epochs_without_improvement train_perplexity eval_perplexity learning_rate
     grad_norm gpu_memory_allocated_gb gpu_memory_reserved_gb gpu_utilization_percent samples_per_second
     tokens_per_second started_at completed_at elapsed_seconds remaining_seconds warning resumed_from_job_id
-    resume_from_checkpoint""".split()
+    resume_from_checkpoint""",
+    )
 )
-POINT_FIELDS = set(
-    """step epoch train_loss eval_loss learning_rate grad_norm samples_per_second tokens_per_second
+POINT_FIELDS = frozenset(
+    re.findall(
+        r"\w+",
+        """step epoch train_loss eval_loss learning_rate grad_norm samples_per_second tokens_per_second
     gpu_memory_allocated_gb gpu_memory_reserved_gb gpu_utilization_percent perplexity train_perplexity
-    timestamp""".split()
+    timestamp""",
+    )
 )
 
 

@@ -1,5 +1,6 @@
 """Jobs: recorded once, claimed by one run at a time, cancelled, ended, listed."""
 
+# ruff: noqa: F811  fixtures are imported by name, and then asked for by it
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor

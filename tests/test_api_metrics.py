@@ -1,5 +1,6 @@
 """Metric points: each kept once, read in order, never moving a job back."""
 
+# ruff: noqa: F811  fixtures are imported by name, and then asked for by it
 from __future__ import annotations
 
 import json

@@ -1,5 +1,6 @@
 """What is wrong is said as a problem, in one form; nothing that is sent makes the server fail."""
 
+# ruff: noqa: F811  fixtures are imported by name, and then asked for by it
 from __future__ import annotations
 
 import json

@@ -1,5 +1,6 @@
 """Data sets, artifacts, suites, batch tests and GPU readings: each recorded once and read back as it was."""
 
+# ruff: noqa: F811  fixtures are imported by name, and then asked for by it
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta

@@ -50,7 +50,7 @@ def load_pepper(settings: Settings) -> Pepper:
 def _make(path: Path) -> None:
     """Appears whole or not at all: of two processes that start at once, both read the one that came first."""
     draft = path.with_name(f".pepper.{secrets.token_hex(8)}")
-    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(secrets.token_hex(32).encode())
         file.flush()
         os.fsync(file.fileno())

@@ -1,7 +1,6 @@
 """Alembic's entry: migrates the connection it was given, inside the caller's transaction."""
 
 from alembic import context
-
 from sqlmodel import SQLModel
 
 import api.tables  # noqa: F401  defines the tables

@@ -175,10 +175,11 @@ def end_job(
 ) -> Job:
     """End the job, once. A cancelling job that ends `completed` becomes `cancelled`: read the answer's status."""
     with database.writing() as session:
-        if isinstance(who, JobCaller):
-            job = hold_job(session, who)
-        else:
-            job = lock_job(session, who.workspace_id, job_id)
+        job = (
+            hold_job(session, who)
+            if isinstance(who, JobCaller)
+            else lock_job(session, who.workspace_id, job_id)
+        )
         apply_end(job, end)
     return Job.model_validate(job)
 
