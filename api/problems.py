@@ -19,6 +19,7 @@ from tuneyard.errors import TuneyardError
 
 log = logging.getLogger("tuneyard.api")
 RETRY_SECONDS = "1"
+FORM = "form:"  # begins the name of one form of a body that may have several; no field's name
 
 
 class Problem(TuneyardError):
@@ -92,7 +93,7 @@ async def _invalid(request: Request, problem: RequestValidationError) -> Respons
 
 def _field(where: Sequence[str | int]) -> str:
     """`metrics.0.step` for a body's field, `limit` for a query's: without the part of the request it came in."""
-    parts = [str(part) for part in where]
+    parts = [str(part) for part in where if not str(part).startswith(FORM)]
     return ".".join(parts[1:]) or parts[0]
 
 

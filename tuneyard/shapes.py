@@ -42,7 +42,10 @@ def _finite_or_none(value: Any) -> Any:
 
 def _as_utc(value: datetime) -> datetime:
     """A time without a zone is taken as UTC."""
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    try:
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("not a time between the years 1 and 9999 in UTC") from None
 
 
 Number = Annotated[float | None, BeforeValidator(_finite_or_none)]
@@ -60,7 +63,7 @@ class Shape(BaseModel):
 class Request(BaseModel):
     """What is sent. An unknown field is refused by name."""
 
-    model_config = ConfigDict(protected_namespaces=(), extra="forbid")
+    model_config = ConfigDict(protected_namespaces=(), extra="forbid", allow_inf_nan=False)
 
 
 Item = TypeVar("Item")

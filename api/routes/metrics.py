@@ -12,6 +12,7 @@ from api.access.owned import Offset, hold_job, own_job, owned_job
 from api.lifecycle import Event
 from api.metric_store import history, store
 from api.moves import move
+from api.problems import FORM
 from api.strict_json import StrictRoute
 from tuneyard.shapes import JobStatus, MetricBatch, MetricPoint, MetricRow, Page, Reported
 
@@ -19,15 +20,13 @@ router = APIRouter(prefix="/jobs/{job_id}/metrics", tags=["metrics"], route_clas
 
 
 def _form(body: Any) -> str:
-    return (
-        "batch"
-        if isinstance(body, MetricBatch) or (isinstance(body, dict) and "metrics" in body)
-        else "point"
-    )
+    is_batch = isinstance(body, MetricBatch) or (isinstance(body, dict) and "metrics" in body)
+    return FORM + ("batch" if is_batch else "point")
 
 
 PointOrBatch = Annotated[
-    Annotated[MetricPoint, Tag("point")] | Annotated[MetricBatch, Tag("batch")], Discriminator(_form)
+    Annotated[MetricPoint, Tag(FORM + "point")] | Annotated[MetricBatch, Tag(FORM + "batch")],
+    Discriminator(_form),
 ]
 ManyPoints = Annotated[int, Query(ge=1, le=5000)]
 
