@@ -6,11 +6,12 @@ import logging
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -125,11 +126,25 @@ def served(settings: Settings) -> Iterator[Served]:
         listener.close()
 
 
+_KEPT = pytest.StashKey[dict[str, Any]]()
+
+
+def _kept(request: pytest.FixtureRequest, name: str, start: Callable[[], AbstractContextManager[Any]]) -> Any:
+    """What `start` gives, once a test run: a fixture that several files import is set up anew for each of them."""
+    kept = request.config.stash.setdefault(_KEPT, {})
+    if name not in kept:
+        running = ExitStack()
+        kept[name] = running.enter_context(start())
+        request.config.add_cleanup(running.close)
+    return kept[name]
+
+
 @pytest.fixture(scope="session")
-def sqlite_served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def sqlite_served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Served:
     logging.getLogger("tuneyard.api").setLevel(logging.INFO)
-    with served(Settings(tuneyard_home=tmp_path_factory.mktemp("api"), database_url=None)) as running:
-        yield running
+    settings = Settings(tuneyard_home=tmp_path_factory.mktemp("api"), database_url=None)
+    found: Served = _kept(request, "sqlite", lambda: served(settings))
+    return found
 
 
 @pytest.fixture
@@ -139,13 +154,9 @@ def office(sqlite_served: Served) -> Iterator[Office]:
     with_client.http.close()
 
 
-@pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PostgreSQL of our own on a free port, or the test is skipped where there is none to start."""
-    initdb = shutil.which("initdb") or shutil.which("initdb", path=str(POSTGRES))
-    if initdb is None:
-        pytest.skip("PostgreSQL's initdb is not here")
-    binaries = Path(initdb).resolve().parent
+@contextmanager
+def postgres(binaries: Path) -> Iterator[str]:
+    """A PostgreSQL of our own on a free port: its URL."""
     folder = Path("/tmp") / f"tuneyard-pg-{uuid4().hex}"
     user: dict[str, Any] = {}
     folder.mkdir(mode=0o700)
@@ -153,44 +164,44 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         account = pwd.getpwnam("postgres")
         os.chown(folder, account.pw_uid, account.pw_gid)
         user = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
-    free = listen("127.0.0.1", 0)
-    port = free.getsockname()[1]
-    free.close()
+    with listen("127.0.0.1", 0) as free:
+        port = free.getsockname()[1]
     quiet: dict[str, Any] = {
         "cwd": folder,
         "stdout": subprocess.DEVNULL,
         "stderr": subprocess.DEVNULL,
         **user,
     }
-    make = [
-        initdb,
-        "-D",
-        str(folder / "data"),
-        "-U",
-        "tester",
-        "--auth=trust",
-        "--encoding=UTF8",
-        "--no-sync",
-    ]
-    subprocess.run(make, check=True, **quiet)
+    data = ["-D", str(folder / "data")]
+    make = [str(binaries / "initdb"), *data, "-U", "tester", "--auth=trust", "--encoding=UTF8", "--no-sync"]
     options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
-    server = subprocess.Popen(
-        [str(binaries / "postgres"), "-D", str(folder / "data"), *options.split()], **quiet
-    )
-    try:
+    with ExitStack() as leaving:
+        leaving.callback(shutil.rmtree, folder)
+        subprocess.run(make, check=True, **quiet)
+        server = subprocess.Popen([str(binaries / "postgres"), *data, *options.split()], **quiet)
+        leaving.callback(server.wait, 20)
+        leaving.callback(server.send_signal, signal.SIGINT)  # PostgreSQL's fast shutdown
         _wait_for(port)
         yield f"postgresql://tester@127.0.0.1:{port}/postgres"
-    finally:
-        server.terminate()
-        server.wait(20)
-        shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")
-def postgres_served(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    home = tmp_path_factory.mktemp("pg-home")
-    with served(Settings(tuneyard_home=home, database_url=SecretStr(postgres_url))) as running:
-        yield running
+def postgres_url(request: pytest.FixtureRequest) -> str:
+    """A PostgreSQL's URL; the test is skipped where there is none to start."""
+    initdb = shutil.which("initdb") or shutil.which("initdb", path=str(POSTGRES))
+    if initdb is None:
+        pytest.skip("PostgreSQL's initdb is not here")
+    url: str = _kept(request, "postgres", lambda: postgres(Path(initdb).resolve().parent))
+    return url
+
+
+@pytest.fixture(scope="session")
+def postgres_served(
+    request: pytest.FixtureRequest, postgres_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Served:
+    settings = Settings(tuneyard_home=tmp_path_factory.mktemp("pg"), database_url=SecretStr(postgres_url))
+    found: Served = _kept(request, "served on postgres", lambda: served(settings))
+    return found
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
