@@ -25,6 +25,7 @@ from tuneyard.errors import BadInput, WorkFailed
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LAST_LINES = 15
+LONGEST_LINE = 500  # in an error message; a flood's lines would not fit into the record
 QUIET = {
     "PYTHONUNBUFFERED": "1",
     "TQDM_DISABLE": "1",
@@ -97,7 +98,7 @@ def _outcome(module: str, folder: Path, code: int, last: list[str]) -> dict[str,
                 failure["problem"], file=failure["file"], line=failure["line"], field=failure["field"]
             )
         raise WorkFailed(failure["message"])
-    words = "\n".join(last) or "(it printed nothing)"
+    words = "\n".join(line[:LONGEST_LINE] for line in last) or "(it printed nothing)"
     raise WorkFailed(f"{module} {_ending(code)}. Its last lines ({folder / 'child.log'}):\n{words}")
 
 

@@ -87,4 +87,8 @@ class RunReport:
         except ApiError:
             # Refused for good. The reporter meets the same refusal and stops the run where it matters.
             return True
+        except RuntimeError:
+            if not self._closing.is_set():
+                raise
+            # `close` has closed the client under a request that hung.
         return True

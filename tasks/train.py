@@ -23,6 +23,7 @@ from tasks.hardware import Device, Precision, this_device, training_precision
 from tasks.render import TokenRow, row_ids
 from tasks.report import RunReport
 from tuneyard.configs import FinetuneConfig
+from tuneyard.errors import WorkFailed
 
 LAST_WORDS = 60.0  # seconds to send what is unsent after a whole run
 STOPPING_WORDS = 2.0  # the same when told to stop
@@ -89,6 +90,8 @@ def _fit(
     precision: Precision,
     report: RunReport,
 ) -> dict[str, Any]:
+    import torch
+
     from tasks.fitting import Pulse, make_fitter, planned_steps
     from tasks.gpu import CardMeter
 
@@ -102,7 +105,12 @@ def _fit(
     if checkpoint is not None:
         say(f"Going on from {checkpoint.name}")
     started = time.monotonic()
-    fitter.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    try:
+        fitter.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    except torch.OutOfMemoryError as error:
+        raise WorkFailed(
+            f"{device.words} ran out of memory; lower batch_size or max_length: {error}"
+        ) from error
     model.config.use_cache = cached  # Trainer switches it off, and would leave a model that generates slowly
     return {
         "steps": fitter.state.global_step,
