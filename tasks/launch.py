@@ -26,6 +26,8 @@ from tuneyard.errors import BadInput, WorkFailed
 REPOSITORY = Path(__file__).resolve().parent.parent
 LAST_LINES = 15
 LONGEST_LINE = 500  # in an error message; a flood's lines would not fit into the record
+# OpenMP threads that wait by spinning starve one another as soon as anything else wants the cores.
+GENTLE = {"OMP_WAIT_POLICY": "PASSIVE"}
 QUIET = {
     "PYTHONUNBUFFERED": "1",
     "TQDM_DISABLE": "1",
@@ -233,7 +235,7 @@ def _has_ended(process: subprocess.Popen[bytes]) -> bool:
 
 
 def _environment() -> dict[str, str]:
-    """Ours, so that `tasks` is importable from any working folder, and nothing draws progress bars in a log."""
+    """Ours, so that `tasks` is importable from any working folder and no progress bar is drawn in a log."""
     paths = [str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]
     ours = {"PYTHONPATH": os.pathsep.join(paths), PARENT_VARIABLE: str(os.getpid())}
-    return {**os.environ, **QUIET, **ours}
+    return {**GENTLE, **os.environ, **QUIET, **ours}
