@@ -20,11 +20,12 @@ from prefect.client.schemas.filters import (
     FlowRunFilterStateType,
 )
 from prefect.client.schemas.objects import StateType
+from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL
-from tasks.gpu import read_host
 
 from blocks.credentials import TuneyardCredentials
 from deployments.pools import ensure_pool
+from tasks.gpu import read_host
 from tuneyard import Client
 from tuneyard.errors import TuneyardError
 
@@ -52,11 +53,12 @@ def main(context: click.Context, jobs_at_once: int | None) -> None:
         ensure_pool(prefect, limit)
         click.echo(f"Work pool gpu: {limit} job(s) at a time.")
         drop_missed_readings(prefect)
+        advice = _key_advice(prefect)
     _prefect("block", "register", "-m", "blocks.credentials")
     click.echo("Block type Tuneyard credentials: registered.")
     _prefect("--no-prompt", "deploy", "--all")
     click.echo("Deployments: finetune/gpu, batch-test/gpu, collect-metrics/gpu.")
-    click.echo(_key_advice())
+    click.echo(advice)
 
 
 @main.command()
@@ -101,10 +103,10 @@ def keep_key(api_url: str, key: str, block: str = BLOCK) -> None:
     TuneyardCredentials(api_url=api_url, api_key=key).save(block, overwrite=True)
 
 
-def _key_advice() -> str:
+def _key_advice(prefect: SyncPrefectClient) -> str:
     try:
-        TuneyardCredentials.load(BLOCK)
-    except ValueError:
+        prefect.read_block_document_by_name(BLOCK, TuneyardCredentials.get_block_type_slug(), include_secrets=False)
+    except ObjectNotFound:
         return "No service key is stored yet: python -m deployments store-key --api-url URL < service.key"
     return f"Service key: in the block {BLOCK!r}."
 

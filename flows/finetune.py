@@ -110,10 +110,16 @@ def _show(run: JobRun, points: list[MetricPoint]) -> None:
         job = run.job
         last = points[-1]
         done = 100.0 * last.step / job.total_steps if job.total_steps else 0.0
-        speed = f", {last.tokens_per_second:.0f} tokens/s" if last.tokens_per_second else ""
-        run.progress.bar(done, f"step {last.step} of {job.total_steps or '?'}, loss {last.train_loss}{speed}")
+        run.progress.bar(done, _words(last, job.total_steps))
     if run.progress.due("loss", CHART_SECONDS):
         _chart(run, points)
+
+
+def _words(point: MetricPoint, total: int | None) -> str:
+    loss = "" if point.train_loss is None else f", loss {point.train_loss:.4f}"
+    speed = "" if point.tokens_per_second is None else f", {point.tokens_per_second:.0f} tokens/s"
+    memory = "" if point.gpu_memory_allocated_gb is None else f", GPU {point.gpu_memory_allocated_gb:.1f} GB"
+    return f"step {point.step} of {total or '?'}{loss}{speed}{memory}"
 
 
 def _chart(run: JobRun, points: list[MetricPoint]) -> None:

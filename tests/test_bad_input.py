@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -91,8 +92,6 @@ def test_two_stacks_cannot_share_a_home(stack: Stack) -> None:
 
 
 def test_setting_up_without_a_prefect_server_says_what_to_start() -> None:
-    import os
-
     environment = os.environ | {"PREFECT_API_URL": f"http://127.0.0.1:{free_port()}/api"}
     done = subprocess.run(
         [sys.executable, "-m", "deployments"], env=environment, cwd=REPOSITORY, capture_output=True, text=True

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from deployments.local_stack import Stack
+from deployments.local_stack import REPOSITORY, Stack
 from tests.deployed import artifacts, ended, finished, job_of, logs, prefect, start
-from tuneyard.shapes import Job
+from tuneyard.shapes import Job, NewApiKey
 
 ROWS = 40
 PROMPTS = 12
@@ -127,8 +129,6 @@ def test_seed_000_s_three_reads_answer_with_real_values(stack: Stack, tuned: tup
 def test_without_a_key_401_and_without_the_scope_403(stack: Stack, tuned: tuple[str, Job]) -> None:
     _, job = tuned
     with stack.client("admin") as admin:
-        from tuneyard.shapes import NewApiKey
-
         other = admin.keys.create(NewApiKey(name="prod only", scopes=["production"])).key
     for path in (
         "/api/training/local/jobs",
@@ -184,11 +184,6 @@ def test_metric_collection_reads_this_host(stack: Stack) -> None:
 
 
 def test_setting_the_deployments_up_again_is_safe(stack: Stack) -> None:
-    import subprocess
-    import sys
-
-    from deployments.local_stack import REPOSITORY
-
     done = subprocess.run(
         [sys.executable, "-m", "deployments"],
         env=stack.environment,

@@ -112,7 +112,7 @@ class Job(Shape):
     total_steps: int | None = None
     current_epoch: float | None = None
     total_epochs: float | None = None
-    progress: float = Field(0.0, description="Percent, two decimals; 100 only when completed.")
+    progress: float = Field(0.0, description="Percent of the steps, two decimals; a completed job is at 100.")
     loss: float | None = None
     eval_loss: float | None = None
     tokens_per_second: float | None = None
