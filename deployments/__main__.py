@@ -105,7 +105,9 @@ def keep_key(api_url: str, key: str, block: str = BLOCK) -> None:
 
 def _key_advice(prefect: SyncPrefectClient) -> str:
     try:
-        prefect.read_block_document_by_name(BLOCK, TuneyardCredentials.get_block_type_slug(), include_secrets=False)
+        prefect.read_block_document_by_name(
+            BLOCK, TuneyardCredentials.get_block_type_slug(), include_secrets=False
+        )
     except ObjectNotFound:
         return "No service key is stored yet: python -m deployments store-key --api-url URL < service.key"
     return f"Service key: in the block {BLOCK!r}."

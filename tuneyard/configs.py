@@ -25,17 +25,27 @@ class FinetuneConfig(Config):
 
     model: str = Field(min_length=1, description=f"The base model. {MODEL_FORMS}")
     dataset: str = Field(min_length=1, description="JSONL file of training rows: {prompt, completion}.")
-    name: str | None = Field(None, max_length=255, description="What to call the job; default: the model's name.")
+    name: str | None = Field(
+        None, max_length=255, description="What to call the job; default: the model's name."
+    )
     epochs: float = Field(1.0, gt=0, le=1000)
-    max_steps: int | None = Field(None, ge=1, description="Stop after so many optimizer steps, whatever the epochs.")
+    max_steps: int | None = Field(
+        None, ge=1, description="Stop after so many optimizer steps, whatever the epochs."
+    )
     batch_size: int = Field(8, ge=1, le=4096, description="Rows a step on one device.")
     gradient_accumulation: int = Field(1, ge=1, le=4096)
     learning_rate: float = Field(1e-4, gt=0, le=1, description="The peak learning rate.")
-    schedule: Literal["linear", "cosine", "constant"] = Field("linear", description="How it falls after warm-up.")
-    warmup_ratio: float = Field(0.1, ge=0, lt=1, description="Part of the steps in which the learning rate rises.")
+    schedule: Literal["linear", "cosine", "constant"] = Field(
+        "linear", description="How it falls after warm-up."
+    )
+    warmup_ratio: float = Field(
+        0.1, ge=0, lt=1, description="Part of the steps in which the learning rate rises."
+    )
     weight_decay: float = Field(0.0, ge=0, le=1)
     max_grad_norm: float = Field(1.0, gt=0)
-    max_length: int = Field(1024, ge=8, le=1_048_576, description="Tokens a row; longer rows are refused by line.")
+    max_length: int = Field(
+        1024, ge=8, le=1_048_576, description="Tokens a row; longer rows are refused by line."
+    )
     precision: Literal["auto", "bf16", "fp32"] = Field(
         "auto", description="auto: bf16 autocast where the hardware multiplies it natively, else fp32."
     )
@@ -56,7 +66,9 @@ class BatchTestConfig(Config):
         description="JSONL file of {prompt, expected}, recorded with the API; or the id of a recorded suite.",
     )
     name: str | None = Field(None, max_length=255)
-    scorer: Literal["exact"] = Field("exact", description="exact: the answer, stripped, equals the expected text.")
+    scorer: Literal["exact"] = Field(
+        "exact", description="exact: the answer, stripped, equals the expected text."
+    )
     prompt_limit: int | None = Field(None, ge=1, description="Only the first so many prompts.")
     max_new_tokens: int = Field(32, ge=1, le=65_536)
     batch_size: int = Field(16, ge=1, le=4096, description="Prompts answered at a time.")
