@@ -123,7 +123,8 @@ def test_a_second_signal_during_the_grace_leaves_nothing_alive(tmp_path: Path) -
     sender.start()
     try:
         with pytest.raises(Halt):
-            run(tmp_path, {"act": "cling"}, grace=100)
+            # A long interval: the signal meets a waiting parent, not one that has just opened the log.
+            run(tmp_path, {"act": "cling"}, grace=100, interval=60)
         demand_gone(pids(tmp_path))
     finally:
         sender.join()
