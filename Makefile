@@ -38,7 +38,7 @@ slow: setup  ## The long promises at their full figures
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tuneyard needs Python 3.11 or newer; set PYTHON=…")'
 	@echo "Setting up .venv (a minute or two) …"
 	$(PYTHON) -m venv .venv
-	@if nvidia-smi >/dev/null 2>&1; then $(BIN)/pip install -q torch==$(TORCH); \
-	 else $(BIN)/pip install -q torch==$(TORCH)+cpu 2>/dev/null || $(BIN)/pip install -q torch==$(TORCH); fi
-	$(BIN)/pip install -q -c constraints.txt -e '.[api,worker,dev]'
+	@if nvidia-smi >/dev/null 2>&1; then $(BIN)/pip install -qq torch==$(TORCH); \
+	 else $(BIN)/pip install -qq torch==$(TORCH)+cpu 2>/dev/null || $(BIN)/pip install -qq torch==$(TORCH); fi
+	$(BIN)/pip install -qq -c constraints.txt -e '.[api,worker,dev]'
 	@touch $@

@@ -1,7 +1,7 @@
 """The job state machine: which status follows which event. Pure; whoever calls it stores the answer.
 
 pending ─claim→ queued ─report→ running ⇄ paused        claim again: back to queued, a new attempt
-   │               └───────────────┴────────┴─cancel→ cancelling ─end→ cancelled or failed
+   │               └───────────────┴────────┴─cancel→ cancelling ─end→ cancelled
    └─cancel→ cancelled                    any of them ─end→ completed, failed, cancelled: final
 """
 
@@ -85,7 +85,7 @@ _NEXT: dict[JobStatus, dict[Event, JobStatus]] = {
         Event.REPORT: _CG,
         Event.CANCEL: _CG,
         Event.COMPLETE: _CD,
-        Event.FAIL: _F,
+        Event.FAIL: _CD,  # a trainer that is stopped ends in some way or other: it was asked to
         Event.STOP: _CD,
     },
     _CO: {Event.REPORT: _CO, Event.COMPLETE: _CO},

@@ -70,6 +70,10 @@ class JobRun:
     def __repr__(self) -> str:
         return f"<JobRun {self.job.id} attempt {self.job.attempt}>"
 
+    def writing(self, patience: float) -> Client:
+        """A client with the job's token and another patience; close it after use."""
+        return Client(self.block.api_url, job_token=self.token, patience=patience)
+
     def at(self, stage: str) -> None:
         """Say what is being done now: in the log, in the record and on Prefect's page."""
         self.log.info(stage)
@@ -139,8 +143,8 @@ def _carry_out(run: JobRun, work: Work) -> State[Any]:
     except TuneyardError as problem:
         return _end(run, JobEnd(status="failed", error=str(problem)))
     except TerminationSignal:
-        with run.block.client(LEAVING_PATIENCE) as service:
-            service.jobs.end(run.job.id, _why_stopped())
+        with run.writing(LEAVING_PATIENCE) as writer:
+            writer.jobs.end(run.job.id, _why_stopped())
         raise
     except Exception as surprise:
         _end(run, JobEnd(status="failed", error=f"{type(surprise).__name__}: {surprise}"))
@@ -149,9 +153,12 @@ def _carry_out(run: JobRun, work: Work) -> State[Any]:
 
 
 def _end(run: JobRun, end: JobEnd) -> State[Any]:
-    """End the job, however long the API needs to come back, and give the state that says the same in Prefect."""
-    with run.block.client(FINISHING_PATIENCE) as service:
-        job = service.jobs.end(run.job.id, end)
+    """End the job, however long the API needs to come back, and give the state that says the same in Prefect.
+
+    With the token, not the service key: a run that a newer attempt has replaced must not end that one's job.
+    """
+    with run.writing(FINISHING_PATIENCE) as writer:
+        job = writer.jobs.end(run.job.id, end)
     run.progress.bar(job.progress, job.error or f"Job {job.id}: {job.status}")
     return _as_state(job)
 

@@ -173,7 +173,7 @@ def end_job(
     end: JobEnd,
     database: DatabaseDep,
 ) -> Job:
-    """End the job, once. A cancelling job that ends `completed` becomes `cancelled`: read the answer's status."""
+    """End the job, once. However a cancelling job ends, it becomes `cancelled`: read the answer's status."""
     with database.writing() as session:
         job = (
             hold_job(session, who)
