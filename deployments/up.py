@@ -55,8 +55,8 @@ def _welcome(stack: Stack, env: Path) -> str:
 In another terminal, from {REPOSITORY}:
 
   . {shown}
-  prefect deployment run finetune/gpu --params - --watch < examples/dates/finetune.json
-  tuneyard jobs list
+  prefect deployment run finetune/gpu --params - < examples/dates/finetune.json
+  tuneyard jobs list          (then: tuneyard jobs watch JOB)
   curl -H "X-API-Key: $(cat $TUNEYARD_API_KEY_FILE)" {stack.api_url}/api/training/local/jobs
 
 Ctrl-C stops it all."""

@@ -123,12 +123,12 @@ def test_the_readme_draws_the_tree_as_it_is() -> None:
     assert tree, "README.md holds no tree"
     drawn: dict[str, set[str]] = {}
     for line in tree[1].splitlines():
-        folder, _, rest = line.partition("/ ")
-        names, _, _ = rest.partition("  ")
-        drawn[folder.strip()] = set(names.split())
+        name = line.split()[0]
+        if line[0] != " ":
+            drawn[name] = there = set()
+        else:
+            there.add(name)
     for room in ROOMS:
-        there = {p.stem for p in (ROOT / room).glob("*.py") if not p.stem.startswith("__")}
-        there |= {
-            f"{p.name}/" for p in (ROOT / room).iterdir() if p.is_dir() and (p / "__init__.py").exists()
-        }
-        assert drawn[room] == there, room
+        files = {p.stem for p in (ROOT / room).glob("*.py") if not p.stem.startswith("__")}
+        rooms = {f"{p.parent.name}/" for p in (ROOT / room).glob("*/__init__.py")}
+        assert drawn[f"{room}/"] == files | rooms
