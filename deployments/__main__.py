@@ -25,7 +25,6 @@ from prefect.settings import PREFECT_API_URL
 
 from blocks.credentials import TuneyardCredentials
 from deployments.pools import ensure_pool
-from tasks.gpu import read_host
 from tuneyard import Client
 from tuneyard.errors import TuneyardError
 
@@ -37,10 +36,12 @@ BLOCK = "tuneyard"
 @click.option(
     "--jobs-at-once",
     type=click.IntRange(min=1),
-    help="Fine-tunes and batch tests at a time. Default: the GPUs of this host, or 1.",
+    default=1,
+    show_default=True,
+    help="Fine-tunes and batch tests at a time: the number of hosts, for each works on its first card.",
 )
 @click.pass_context
-def main(context: click.Context, jobs_at_once: int | None) -> None:
+def main(context: click.Context, jobs_at_once: int) -> None:
     """Make Prefect ready for tuneyard: GPU work pool, queues and their limits, block type, all deployments.
 
     Safe to run again: what is there is brought up to date, and a stored key is kept.
@@ -49,9 +50,8 @@ def main(context: click.Context, jobs_at_once: int | None) -> None:
         return
     _require_prefect()
     with get_client(sync_client=True) as prefect:
-        limit = jobs_at_once or len(read_host().gpus) or 1
-        ensure_pool(prefect, limit)
-        click.echo(f"Work pool gpu: {limit} job(s) at a time.")
+        ensure_pool(prefect, jobs_at_once)
+        click.echo(f"Work pool gpu: {jobs_at_once} job(s) at a time.")
         drop_missed_readings(prefect)
         advice = _key_advice(prefect)
     _prefect("block", "register", "-m", "blocks.credentials")

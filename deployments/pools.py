@@ -19,8 +19,8 @@ def ensure_pool(prefect: SyncPrefectClient, jobs_at_once: int) -> None:
 
     Args:
         prefect: A client of the Prefect server.
-        jobs_at_once: How many fine-tunes and batch tests run together, in all of the pool's hosts: as many as
-            there are GPUs, or one on a machine without any.
+        jobs_at_once: How many fine-tunes and batch tests run together, on all of the pool's hosts. A job takes its
+            host's first card: two on one host would share it.
     """
     template = json.loads(TEMPLATE.read_text())
     new = WorkPoolCreate(

@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "tasks": {"tuneyard"},
     "blocks": {"tuneyard"},
     "flows": {"tuneyard", "tasks", "blocks"},
-    "deployments": {"tuneyard", "tasks", "blocks"},
+    "deployments": {"tuneyard", "blocks"},
 }
 # Which rooms may import a library.
 ONLY_IN = {
