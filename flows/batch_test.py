@@ -18,7 +18,7 @@ from tasks.launch import Tail, run_child
 from tasks.score import exact
 from tuneyard import Client
 from tuneyard.configs import BatchTestConfig
-from tuneyard.errors import NotFound
+from tuneyard.errors import BadInput, NotFound
 from tuneyard.shapes import BatchTest, JobFacts, NewBatchTest, NewPrediction, NewSuite, Prompt, Suite
 
 BATCH = 100  # predictions a request
@@ -72,7 +72,9 @@ def _suite(run: JobRun, suite: str) -> Suite:
         try:
             return run.service.suites.get(suite)
         except NotFound:
-            pass  # neither a file nor an id: reading it as a file says so
+            raise BadInput(
+                f"{suite!r} is neither a file here nor the id of a recorded suite", field="suite"
+            ) from None
     prompts = read_suite(Path(suite))
     return run.service.suites.create(NewSuite(name=Path(suite).stem, prompts=prompts)).model_copy(
         update={"prompts": prompts}

@@ -16,7 +16,7 @@ from tasks.gpu import read_host
 from tuneyard import Client
 from tuneyard.configs import CollectConfig
 from tuneyard.errors import TuneyardError
-from tuneyard.shapes import HostSample
+from tuneyard.shapes import GpuSample, HostSample
 
 
 @flow(name="collect-metrics")
@@ -53,16 +53,23 @@ def sample(service: Client, config: CollectConfig) -> HostSample:
 
 def summary(reading: HostSample) -> str:
     """One line: what there is, or why there is no GPU."""
-    cpu = f"CPU {reading.cpu_percent} %, memory {reading.memory_used_gb} of {reading.memory_total_gb} GB"
-    return f"{reading.host}: {reading.no_gpu or f'{len(reading.gpus)} GPUs'}; {cpu}"
+    memory = f"memory {_shown(reading.memory_used_gb)} of {_shown(reading.memory_total_gb)} GB"
+    cards = reading.no_gpu or f"{len(reading.gpus)} GPU(s)"
+    return f"{reading.host}: {cards}; CPU {_shown(reading.cpu_percent)} %, {memory}"
 
 
 def table(reading: HostSample) -> str:
     """The cards as a markdown table."""
-    rows = "".join(
-        f"| {g.index} | {g.name} | {g.utilization_percent} | {g.memory_used_gb} / {g.memory_total_gb} "
-        f"| {g.power_w} | {g.temperature_c} | {g.error or ''} |\n"
-        for g in reading.gpus
-    )
     head = "| # | card | busy % | memory GB | W | °C | error |\n|---|---|---|---|---|---|---|\n"
+    rows = "".join(_row(card) for card in reading.gpus)
     return f"{summary(reading)}\n\n" + (head + rows if rows else "")
+
+
+def _row(card: GpuSample) -> str:
+    memory = f"{_shown(card.memory_used_gb)} / {_shown(card.memory_total_gb)}"
+    numbers = f"{_shown(card.utilization_percent)} | {memory} | {_shown(card.power_w)} | {_shown(card.temperature_c)}"
+    return f"| {card.index} | {card.name} | {numbers} | {card.error or ''} |\n"
+
+
+def _shown(value: float | None) -> str:
+    return "?" if value is None else f"{value:.1f}"

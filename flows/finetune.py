@@ -17,7 +17,7 @@ from tasks.launch import Tail, run_child
 from tuneyard import Client
 from tuneyard.configs import FinetuneConfig
 from tuneyard.home import home
-from tuneyard.shapes import JobKind, MetricPoint, NewArtifact, NewDataset, NewJob
+from tuneyard.shapes import Artifact, JobKind, MetricPoint, NewArtifact, NewDataset, NewJob
 
 BAR_SECONDS = 3.0
 CHART_SECONDS = 15.0
@@ -143,4 +143,21 @@ def keep_model(run: JobRun, config: FinetuneConfig, trained: dict[str, Any]) -> 
         )
     )
     run.log.info("Model %s in %s: test it with model artifact:%s", artifact.id, artifact.uri, artifact.id)
+    run.progress.table("summary", _summary(artifact, trained), f"What job {run.job.id} made")
     return {"artifact_id": artifact.id, **trained}
+
+
+def _summary(artifact: Artifact, trained: dict[str, Any]) -> str:
+    figures = {
+        "model": f"`artifact:{artifact.id}`",
+        "base model": f"`{artifact.base_model}`",
+        "steps": trained["steps"],
+        "first loss": f"{trained['first_loss']:.4f}",
+        "last loss": f"{trained['last_loss']:.4f}",
+        "tokens": trained["tokens"],
+        "tokens/s": trained["tokens_per_second"],
+        "seconds": trained["seconds"],
+        "device": f"{trained['device']}, {trained['precision']}",
+        "size": f"{artifact.size_bytes / 2**20:.0f} MiB",
+    }
+    return "| | |\n|---|---|\n" + "".join(f"| {name} | {value} |\n" for name, value in figures.items())

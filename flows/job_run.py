@@ -32,7 +32,7 @@ from tuneyard.home import home
 from tuneyard.shapes import Claim, Claimed, Job, JobEnd, JobFacts, JobStatus
 
 DEFAULT_CREDENTIALS = "tuneyard"
-FINISHING_PATIENCE = 1800.0  # a night's work is not thrown away because the API blinked at the end
+WORKING_PATIENCE = 1800.0  # a night's work is not thrown away because the API was away for a while
 LEAVING_PATIENCE = 8.0  # Prefect kills 30 s after it asked; trainer and record must be done by then
 
 Work = Callable[["JobRun"], dict[str, Any]]
@@ -46,7 +46,7 @@ class JobRun:
     """One attempt at one job: what the verbs of a flow work with. Its repr shows no key and no token.
 
     Attributes:
-        block: The credentials, for a client of another patience.
+        block: The credentials.
         job: The job as it was last read.
         service: Reads and records with the service key.
         writer: Writes this job, with its token.
@@ -55,9 +55,17 @@ class JobRun:
     """
 
     def __init__(
-        self, block: TuneyardCredentials, service: Client, writer: Client, claimed: Claimed, log: Any
+        self,
+        block: TuneyardCredentials,
+        claimed: Claimed,
+        log: Any,
+        *,
+        service: Client,
+        writer: Client,
+        glance: Client,
     ) -> None:
         self.block = block
+        self._glance = glance
         self.service = service
         self.writer = writer
         self.job = claimed.job
@@ -69,10 +77,6 @@ class JobRun:
 
     def __repr__(self) -> str:
         return f"<JobRun {self.job.id} attempt {self.job.attempt}>"
-
-    def writing(self, patience: float) -> Client:
-        """A client with the job's token and another patience; close it after use."""
-        return Client(self.block.api_url, job_token=self.token, patience=patience)
 
     def at(self, stage: str) -> None:
         """Say what is being done now: in the log, in the record and on Prefect's page."""
@@ -89,8 +93,7 @@ class JobRun:
     def heed_cancel(self) -> None:
         """Raise JobCancelled when somebody cancelled the job; an API that is away changes nothing."""
         try:
-            with self.block.client(patience=0) as glance:
-                self.job = glance.jobs.get(self.job.id)
+            self.job = self._glance.jobs.get(self.job.id)
         except (Unreachable, Unavailable):
             return  # the trainer goes on, and keeps its own points until the API is back
         if self.job.status in (JobStatus.CANCELLING, JobStatus.CANCELLED):
@@ -111,12 +114,16 @@ def as_job(credentials: str, record: Callable[[Client, str | None], str], work: 
         block = load(credentials)
         with block.client() as service:
             job_id = record(service, run_id)
-            claimed = service.jobs.claim(
-                job_id, Claim(host=socket.gethostname(), pid=os.getpid(), flow_run_id=run_id)
-            )
-            log.info("Job %s, attempt %s, on %s.", job_id, claimed.attempt, claimed.job.host)
-            with Client(block.api_url, job_token=claimed.job_token) as writer:
-                return _carry_out(JobRun(block, service, writer, claimed, log), work)
+            claim = Claim(host=socket.gethostname(), pid=os.getpid(), flow_run_id=run_id)
+            claimed = service.jobs.claim(job_id, claim)
+        log.info("Job %s, attempt %s, on %s.", job_id, claimed.attempt, claimed.job.host)
+        with (
+            block.client(WORKING_PATIENCE) as service,
+            Client(block.api_url, job_token=claimed.job_token, patience=WORKING_PATIENCE) as writer,
+            block.client(0) as glance,
+        ):
+            run = JobRun(block, claimed, log, service=service, writer=writer, glance=glance)
+            return _carry_out(run, work)
     except TuneyardError as problem:
         log.error("%s", problem)
         return Failed(message=str(problem))
@@ -143,7 +150,7 @@ def _carry_out(run: JobRun, work: Work) -> State[Any]:
     except TuneyardError as problem:
         return _end(run, JobEnd(status="failed", error=str(problem)))
     except TerminationSignal:
-        with run.writing(LEAVING_PATIENCE) as writer:
+        with Client(run.block.api_url, job_token=run.token, patience=LEAVING_PATIENCE) as writer:
             writer.jobs.end(run.job.id, _why_stopped())
         raise
     except Exception as surprise:
@@ -157,8 +164,7 @@ def _end(run: JobRun, end: JobEnd) -> State[Any]:
 
     With the token, not the service key: a run that a newer attempt has replaced must not end that one's job.
     """
-    with run.writing(FINISHING_PATIENCE) as writer:
-        job = writer.jobs.end(run.job.id, end)
+    job = run.writer.jobs.end(run.job.id, end)
     run.progress.bar(job.progress, job.error or f"Job {job.id}: {job.status}")
     return _as_state(job)
 
@@ -166,7 +172,7 @@ def _end(run: JobRun, end: JobEnd) -> State[Any]:
 def _as_state(job: Job) -> State[Any]:
     """What Prefect shows for an ended job. The record decides: it may say cancelled to a run that had finished."""
     if job.status == JobStatus.COMPLETED:
-        return Completed(message=f"Job {job.id} completed: {job.result}")
+        return Completed(message=f"Job {job.id} completed.")
     if job.status == JobStatus.CANCELLED:
         return Cancelled(message=f"Job {job.id} was cancelled.")
     return Failed(message=f"Job {job.id} failed: {job.error}")

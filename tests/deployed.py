@@ -92,6 +92,17 @@ def logs(stack: Stack, run_id: str) -> str:
     return "\n".join(entry["message"] for entry in found)
 
 
+def whole_log(stack: Stack, run_id: str) -> str:
+    """The log of a run that has ended; Prefect sends it in batches, the last one after the run's final state."""
+
+    def look() -> str | None:
+        said = logs(stack, run_id)
+        return said if "Finished in state" in said.splitlines()[-1] else None
+
+    found: str = until(look)
+    return found
+
+
 def trainers(job: Job) -> list[psutil.Process]:
     """The living child processes that work on a job: its id is in the folder they were given."""
     found = []

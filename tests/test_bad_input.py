@@ -12,7 +12,7 @@ import pytest
 
 from deployments.local_stack import REPOSITORY, Stack, running_stack
 from deployments.processes import StartFailed, free_port
-from tests.deployed import ended, finished, logs, prefect, start
+from tests.deployed import ended, finished, prefect, start, whole_log
 
 
 def test_an_unknown_config_field_is_refused_by_name_before_a_run_exists(stack: Stack) -> None:
@@ -67,7 +67,7 @@ def test_an_api_that_is_down_at_start_fails_the_run_with_one_clear_message(
     run = ended(stack, run_id)
     assert run["state_type"] == "FAILED"
     assert "python -m api serve" in run["state"]["message"]
-    assert "Traceback" not in logs(stack, run_id)
+    assert "Traceback" not in whole_log(stack, run_id)
 
 
 def test_a_credentials_block_that_is_not_there_says_how_to_store_one(stack: Stack) -> None:

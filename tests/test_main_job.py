@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from deployments.local_stack import REPOSITORY, Stack
-from tests.deployed import artifacts, ended, finished, job_of, logs, prefect, start
+from tests.deployed import artifacts, ended, finished, job_of, prefect, start, whole_log
 from tuneyard.shapes import Job, NewApiKey
 
 ROWS = 40
@@ -99,16 +99,17 @@ def test_the_model_it_made_is_kept_with_its_lineage(
     assert artifact.size_bytes == sum(file.stat().st_size for file in folder.iterdir())
 
 
-def test_prefect_shows_progress_and_a_loss_chart(stack: Stack, tuned: tuple[str, Job]) -> None:
+def test_prefect_shows_progress_a_loss_chart_and_a_summary(stack: Stack, tuned: tuple[str, Job]) -> None:
     shown = artifacts(stack, tuned[0])
     assert shown["finetune-progress"]["data"] == 100.0
     head, _, picture = shown["finetune-loss"]["data"].partition(",")
     assert head == "data:image/svg+xml;base64"
     assert b"<svg" in base64.b64decode(picture)
+    assert f"artifact:{tuned[1].result['artifact_id']}" in shown["finetune-summary"]["data"]
 
 
 def test_the_trainer_s_words_are_in_prefect_s_log(stack: Stack, tuned: tuple[str, Job]) -> None:
-    said = logs(stack, tuned[0])
+    said = whole_log(stack, tuned[0])
     assert "40 rows" in said
     assert "loss" in said
 

@@ -15,7 +15,7 @@ import pytest
 from api.access.pepper import load_pepper
 from api.settings import Settings
 from deployments.local_stack import Stack
-from tests.deployed import artifacts, finished, flow_run, logs, start
+from tests.deployed import artifacts, finished, flow_run, start, whole_log
 from tuneyard import keys
 from tuneyard.shapes import Job
 
@@ -44,7 +44,7 @@ def _everything(stack: Stack, run_id: str, job: Job) -> Iterator[tuple[str, byte
             yield str(path), path.read_bytes()
     yield "flow run", json.dumps(flow_run(stack, run_id)).encode()
     yield "artifacts", json.dumps(artifacts(stack, run_id)).encode()
-    yield "logs", logs(stack, run_id).encode()
+    yield "logs", whole_log(stack, run_id).encode()
     blocks = httpx.post(f"{stack.prefect_url}/block_documents/filter", json={}, timeout=30)
     yield "blocks", blocks.raise_for_status().content
     for path in ("/api/v1/jobs", f"/api/v1/jobs/{job.id}", "/api/v1/artifacts", "/api/training/local/jobs"):
