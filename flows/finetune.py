@@ -9,13 +9,22 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 
-from flows.job_run import DEFAULT_CREDENTIALS, JobRun, as_job, close_job
+from flows.job_run import (
+    DEFAULT_CREDENTIALS,
+    LEAVING_PATIENCE,
+    WORKING_PATIENCE,
+    JobCancelled,
+    JobRun,
+    as_job,
+    close_job,
+)
 from flows.models import fetch
 from tasks.chart import loss_chart
 from tasks.dataset import Rows, read_rows
 from tasks.launch import Tail, run_child
-from tuneyard import Client
+from tuneyard import Client, Reporter
 from tuneyard.configs import FinetuneConfig
+from tuneyard.errors import TuneyardError
 from tuneyard.home import home
 from tuneyard.shapes import Artifact, JobKind, MetricPoint, NewArtifact, NewDataset, NewJob
 
@@ -95,12 +104,22 @@ def train(run: JobRun, config: FinetuneConfig, rows: Rows, base: Path) -> dict[s
         _show(run, points)
         run.heed_cancel()
 
-    result = run_child(
-        "tasks.train", plan, run.folder, secrets={"job_token": run.token}, watch=watch, say=run.log.info
-    )
+    secrets = {"job_token": run.token}
+    try:
+        result = run_child("tasks.train", plan, run.folder, secrets=secrets, watch=watch, say=run.log.info)
+    except (TuneyardError, JobCancelled):
+        _send_rest(run, LEAVING_PATIENCE)
+        raise
+    _send_rest(run, WORKING_PATIENCE)
     points.extend(MetricPoint.model_validate_json(line) for line in spool.new_lines())
     _chart(run, points)
     return result
+
+
+def _send_rest(run: JobRun, patience: float) -> None:
+    """Send what the trainer reported and could not send before it ended: its spool lies in the job's folder."""
+    if left := Reporter(run.writer, run.job.id, run.folder).close(patience):
+        run.log.warning("%s metric points were not sent; they lie in %s", left, run.folder)
 
 
 def _show(run: JobRun, points: list[MetricPoint]) -> None:

@@ -10,8 +10,8 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -126,25 +126,12 @@ def served(settings: Settings) -> Iterator[Served]:
         listener.close()
 
 
-_KEPT = pytest.StashKey[dict[str, Any]]()
-
-
-def _kept(request: pytest.FixtureRequest, name: str, start: Callable[[], AbstractContextManager[Any]]) -> Any:
-    """What `start` gives, once a test run: a fixture that several files import is set up anew for each of them."""
-    kept = request.config.stash.setdefault(_KEPT, {})
-    if name not in kept:
-        running = ExitStack()
-        kept[name] = running.enter_context(start())
-        request.config.add_cleanup(running.close)
-    return kept[name]
-
-
 @pytest.fixture(scope="session")
-def sqlite_served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Served:
+def sqlite_served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     logging.getLogger("tuneyard.api").setLevel(logging.INFO)
     settings = Settings(tuneyard_home=tmp_path_factory.mktemp("api"), database_url=None)
-    found: Served = _kept(request, "sqlite", lambda: served(settings))
-    return found
+    with served(settings) as found:
+        yield found
 
 
 @pytest.fixture
@@ -186,22 +173,20 @@ def postgres(binaries: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def postgres_url(request: pytest.FixtureRequest) -> str:
+def postgres_url() -> Iterator[str]:
     """A PostgreSQL's URL; the test is skipped where there is none to start."""
     initdb = shutil.which("initdb") or shutil.which("initdb", path=str(POSTGRES))
     if initdb is None:
         pytest.skip("PostgreSQL's initdb is not here")
-    url: str = _kept(request, "postgres", lambda: postgres(Path(initdb).resolve().parent))
-    return url
+    with postgres(Path(initdb).resolve().parent) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
-def postgres_served(
-    request: pytest.FixtureRequest, postgres_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Served:
+def postgres_served(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     settings = Settings(tuneyard_home=tmp_path_factory.mktemp("pg"), database_url=SecretStr(postgres_url))
-    found: Served = _kept(request, "served on postgres", lambda: served(settings))
-    return found
+    with served(settings) as found:
+        yield found
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

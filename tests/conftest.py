@@ -9,7 +9,16 @@ import pytest
 
 from deployments.local_stack import Stack, running_stack
 from deployments.processes import free_port
+from tests.api_fixtures import any_office, office, postgres_served, postgres_url, sqlite_served
 from tests.tiny_model import make_tiny_model
+
+__all__ = [
+    "any_office",
+    "office",
+    "postgres_served",
+    "postgres_url",
+    "sqlite_served",
+]  # fixtures for every file
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """Who may do what: keys, scopes, job tokens, and the order in which they are judged."""
 
-# ruff: noqa: F811  fixtures are imported by name, and then asked for by it
 from __future__ import annotations
 
 import logging
@@ -13,7 +12,7 @@ from sqlmodel import col, select, update
 
 from api import tables
 from api.access.permissions import PERMISSIONS, SCOPES
-from tests.api_fixtures import Office, Served, office, sqlite_served  # noqa: F401
+from tests.api_fixtures import Office, Served
 from tuneyard import keys
 
 JOBS = "/api/v1/jobs"

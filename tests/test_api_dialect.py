@@ -1,6 +1,5 @@
 """The training platform's own paths: its clients and trainers work here as they are."""
 
-# ruff: noqa: F811  fixtures are imported by name, and then asked for by it
 from __future__ import annotations
 
 import math
@@ -12,14 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.dialects.finetunelab_words import loss_trend, perplexity
-from tests.api_fixtures import (  # noqa: F401
-    Office,
-    any_office,
-    office,
-    postgres_served,
-    postgres_url,
-    sqlite_served,
-)
+from tests.api_fixtures import Office
 
 LOCAL = "/api/training/local"
 TOKEN = "t" * 43

@@ -1,6 +1,5 @@
 """Jobs: recorded once, claimed by one run at a time, cancelled, ended, listed."""
 
-# ruff: noqa: F811  fixtures are imported by name, and then asked for by it
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
@@ -8,15 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.api_fixtures import (  # noqa: F401
-    RUN,
-    Office,
-    any_office,
-    office,
-    postgres_served,
-    postgres_url,
-    sqlite_served,
-)
+from tests.api_fixtures import RUN, Office
 
 JOBS = "/api/v1/jobs"
 

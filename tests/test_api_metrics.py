@@ -1,20 +1,12 @@
 """Metric points: each kept once, read in order, never moving a job back."""
 
-# ruff: noqa: F811  fixtures are imported by name, and then asked for by it
 from __future__ import annotations
 
 import json
 import time
 from typing import Any
 
-from tests.api_fixtures import (  # noqa: F401
-    Office,
-    any_office,
-    office,
-    postgres_served,
-    postgres_url,
-    sqlite_served,
-)
+from tests.api_fixtures import Office
 
 
 def push(office: Office, job_id: str, token: str, body: Any) -> Any:

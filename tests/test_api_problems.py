@@ -1,6 +1,5 @@
 """What is wrong is said as a problem, in one form; nothing that is sent makes the server fail."""
 
-# ruff: noqa: F811  fixtures are imported by name, and then asked for by it
 from __future__ import annotations
 
 import json
@@ -20,15 +19,7 @@ from api.app import create_app
 from api.schema_head import make_ready
 from api.settings import Settings
 from api.strict_json import BrokenJson, read_json
-from tests.api_fixtures import (  # noqa: F401
-    Office,
-    any_office,
-    office,
-    postgres_served,
-    postgres_url,
-    served,
-    sqlite_served,
-)
+from tests.api_fixtures import Office, served
 from tuneyard.keys import mint
 
 MEMBERS = {"type", "title", "status", "detail", "instance", "request_id", "error"}

@@ -25,7 +25,6 @@ from api.database import Database
 from api.schema_head import make_ready, migrate
 from api.serving import listen
 from api.settings import Settings
-from tests.api_fixtures import postgres_url  # noqa: F401
 from tuneyard import keys
 from tuneyard.errors import BadInput
 

@@ -1,19 +1,11 @@
 """Data sets, artifacts, suites, batch tests and GPU readings: each recorded once and read back as it was."""
 
-# ruff: noqa: F811  fixtures are imported by name, and then asked for by it
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.api_fixtures import (  # noqa: F401
-    Office,
-    any_office,
-    office,
-    postgres_served,
-    postgres_url,
-    sqlite_served,
-)
+from tests.api_fixtures import Office
 
 SUITE = {"name": "dates", "prompts": [{"prompt": f"p{n}", "expected": f"e{n}"} for n in range(4)]}
 

@@ -77,7 +77,7 @@ Example: tuneyard jobs list --status running
     help="How long to try again while the API is away or busy.",
 )
 @click.version_option(__version__, prog_name="tuneyard")
-def cli(api_url: str | None, patience: float) -> None:  # noqa: ARG001: read from the context by `connect`
+def cli(api_url: str | None, patience: float) -> None:  # `connect` reads them from the context
     """Look at fine-tunes, batch tests and GPUs, and manage API keys."""
 
 
