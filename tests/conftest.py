@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from deployments.local_stack import Stack, running_stack
+from deployments.local_stack import Stack, running_stack, stop_on_signals
 from deployments.processes import free_port
 from tests.api_fixtures import any_office, office, postgres_served, postgres_url, sqlite_served
 from tests.tiny_model import make_tiny_model
+
+# A test run that is told to end stops its servers first. And started in the background by a shell without job
+# control it would ignore SIGINT, as would every program that a test interrupts.
+stop_on_signals()
 
 __all__ = [
     "any_office",
