@@ -85,22 +85,21 @@ def artifacts(stack: Stack, run_id: str) -> dict[str, dict[str, Any]]:
     return {artifact["key"]: artifact for artifact in found}
 
 
-def logs(stack: Stack, run_id: str) -> str:
-    """Everything that Prefect logged of a flow run, in order."""
-    body = {"logs": {"flow_run_id": {"any_": [run_id]}}, "sort": "TIMESTAMP_ASC"}
-    found = httpx.post(f"{stack.prefect_url}/logs/filter", json=body, timeout=30).json()
-    return "\n".join(entry["message"] for entry in found)
-
-
 def whole_log(stack: Stack, run_id: str) -> str:
-    """The log of a run that has ended; Prefect sends it in batches, the last one after the run's final state."""
+    """Everything that Prefect logged of a run that has ended; the last of it comes after the run's final state."""
+    body = {"logs": {"flow_run_id": {"any_": [run_id]}}, "sort": "TIMESTAMP_ASC"}
 
     def look() -> str | None:
-        said = logs(stack, run_id)
-        return said if "Finished in state" in said.splitlines()[-1] else None
+        found = httpx.post(f"{stack.prefect_url}/logs/filter", json=body, timeout=30).json()
+        ends = [
+            e
+            for e in found
+            if e["name"] == "prefect.flow_runs" and e["message"].startswith("Finished in state")
+        ]
+        return "\n".join(entry["message"] for entry in found) if ends else None
 
-    found: str = until(look)
-    return found
+    said: str = until(look)
+    return said
 
 
 def trainers(job: Job) -> list[psutil.Process]:
