@@ -72,8 +72,9 @@ def test_an_api_that_is_down_at_start_fails_the_run_with_one_clear_message(
     assert said.index("python -m api serve") < (said + "Traceback").index("Traceback")
 
 
-def test_a_credentials_block_that_is_not_there_says_how_to_store_one(stack: Stack) -> None:
-    run_id = start(stack, "collect-metrics/gpu", {"credentials": "not-stored"})
+def test_a_credentials_block_that_is_not_there_says_how_to_store_one(stack: Stack, tiny_model: Path) -> None:
+    config = {"model": str(tiny_model), "dataset": "examples/dates/train.jsonl"}
+    run_id = start(stack, "finetune/gpu", {"config": config, "credentials": "not-stored"})
     run = ended(stack, run_id)
     assert run["state_type"] == "FAILED"
     assert "python -m deployments store-key" in run["state"]["message"]
