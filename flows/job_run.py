@@ -29,7 +29,7 @@ from flows.progress import Progress
 from tuneyard import Client
 from tuneyard.errors import BadInput, TuneyardError, Unavailable, Unreachable
 from tuneyard.home import home
-from tuneyard.shapes import Claim, Claimed, Job, JobEnd, JobFacts, JobStatus
+from tuneyard.shapes import LONGEST_ERROR, LONGEST_STAGE, Claim, Claimed, Job, JobEnd, JobFacts, JobStatus
 
 DEFAULT_CREDENTIALS = "tuneyard"
 WORKING_PATIENCE = 1800.0  # a night's work is not thrown away because the API was away for a while
@@ -82,7 +82,7 @@ class JobRun:
         """Say what is being done now: in the log, in the record and on Prefect's page."""
         self.log.info(stage)
         self.progress.bar(0.0, stage)
-        self.writer.jobs.update(self.job.id, JobFacts(stage=stage))
+        self.writer.jobs.update(self.job.id, JobFacts(stage=stage[:LONGEST_STAGE]))
 
     def kept_file(self, name: str) -> Path:
         """A file of the job's folder that a child process adds lines to; there from now on, to be read along."""
@@ -148,13 +148,13 @@ def _carry_out(run: JobRun, work: Work) -> State[Any]:
     except JobCancelled:
         return _end(run, JobEnd(status="cancelled"))
     except TuneyardError as problem:
-        return _end(run, JobEnd(status="failed", error=str(problem)))
+        return _end(run, failure(str(problem)))
     except TerminationSignal:
         with Client(run.block.api_url, job_token=run.token, patience=LEAVING_PATIENCE) as writer:
             writer.jobs.end(run.job.id, _why_stopped())
         raise
     except Exception as surprise:
-        _end(run, JobEnd(status="failed", error=f"{type(surprise).__name__}: {surprise}"))
+        _end(run, failure(f"{type(surprise).__name__}: {surprise}"))
         raise
     return _end(run, JobEnd(status="completed", result=result))
 
@@ -185,7 +185,12 @@ def _why_stopped() -> JobEnd:
         state = prefect.read_flow_run(run_id).state if run_id else None
     if state and state.type in (StateType.CANCELLING, StateType.CANCELLED):
         return JobEnd(status="cancelled")
-    return JobEnd(status="failed", error="The worker was stopped while the job ran. Run it again.")
+    return failure("The worker was stopped while the job ran. Run it again.")
+
+
+def failure(reason: str) -> JobEnd:
+    """A failed end. What is too long for the record is cut: a job must not stay open for the length of its error."""
+    return JobEnd(status="failed", error=reason[:LONGEST_ERROR])
 
 
 def close_job(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001
@@ -195,11 +200,10 @@ def close_job(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> Non
     it with its parent.
     """
     credentials = (flow_run.parameters or {}).get("credentials", DEFAULT_CREDENTIALS)
-    cancelled = state.type == StateType.CANCELLED
-    end = JobEnd(
-        status="cancelled" if cancelled else "failed",
-        error=None if cancelled else f"The run ended without a word: {state.message or state.name}",
-    )
+    if state.type == StateType.CANCELLED:
+        end = JobEnd(status="cancelled")
+    else:
+        end = failure(f"The run ended without a word: {state.message or state.name}")
     with load(credentials).client() as service:
         for job in service.jobs.list(flow_run_id=str(flow_run.id)).items:
             if not job.status.is_final:

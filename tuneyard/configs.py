@@ -23,8 +23,10 @@ class Config(BaseModel):
 class FinetuneConfig(Config):
     """One fine-tune. `model` and `dataset` alone are a complete config."""
 
-    model: str = Field(min_length=1, description=f"The base model. {MODEL_FORMS}")
-    dataset: str = Field(min_length=1, description="JSONL file of training rows: {prompt, completion}.")
+    model: str = Field(min_length=1, max_length=1024, description=f"The base model. {MODEL_FORMS}")
+    dataset: str = Field(
+        min_length=1, max_length=1024, description="JSONL file of training rows: {prompt, completion}."
+    )
     name: str | None = Field(
         None, max_length=255, description="What to call the job; default: the model's name."
     )
@@ -60,9 +62,10 @@ class FinetuneConfig(Config):
 class BatchTestConfig(Config):
     """One batch test: every prompt of a suite answered by a model, and scored."""
 
-    model: str = Field(min_length=1, description=f"The model to test. {MODEL_FORMS}")
+    model: str = Field(min_length=1, max_length=1024, description=f"The model to test. {MODEL_FORMS}")
     suite: str = Field(
         min_length=1,
+        max_length=1024,
         description="JSONL file of {prompt, expected}, recorded with the API; or the id of a recorded suite.",
     )
     name: str | None = Field(None, max_length=255)

@@ -66,6 +66,9 @@ class Request(BaseModel):
     model_config = ConfigDict(protected_namespaces=(), extra="forbid", allow_inf_nan=False)
 
 
+LONGEST_ERROR = 20_000  # characters
+LONGEST_STAGE = 500
+
 Item = TypeVar("Item")
 
 
@@ -145,7 +148,7 @@ class Claimed(Shape):
 class JobFacts(Request):
     """What a run learns as it goes; a field left out stays as it is."""
 
-    stage: str | None = Field(None, max_length=500)
+    stage: str | None = Field(None, max_length=LONGEST_STAGE)
     device: str | None = Field(None, max_length=255)
     current_step: int | None = Field(None, ge=0)
     total_steps: int | None = Field(None, ge=0)
@@ -155,7 +158,7 @@ class JobFacts(Request):
 
 class JobEnd(Request):
     status: Literal["completed", "failed", "cancelled"]
-    error: str | None = Field(None, max_length=20_000)
+    error: str | None = Field(None, max_length=LONGEST_ERROR)
     result: dict[str, Any] = Field(default_factory=dict)
 
 
