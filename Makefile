@@ -40,5 +40,5 @@ slow: setup  ## The long promises at their full figures
 	$(PYTHON) -m venv .venv
 	@if nvidia-smi >/dev/null 2>&1; then $(BIN)/pip install -qq torch==$(TORCH); \
 	 else $(BIN)/pip install -qq torch==$(TORCH)+cpu 2>/dev/null || $(BIN)/pip install -qq torch==$(TORCH); fi
-	$(BIN)/pip install -qq -c constraints.txt -e '.[api,worker,dev]'
+	$(BIN)/pip install -qq -c constraints.txt -e '.[api,worker,dpo,keyring,dev]'
 	@touch $@

@@ -1,4 +1,4 @@
-"""python -m api serve | migrate | first-admin NAME"""
+"""python -m api serve | migrate | pepper | first-admin NAME"""
 
 import sys
 from collections.abc import Iterator
@@ -7,9 +7,11 @@ from contextlib import contextmanager
 import click
 from pydantic import ValidationError
 
-from api.access.pepper import load_pepper
+from api.access.declared import DeclaredKeys
+from api.access.pepper import load_pepper, make_pepper
+from api.access.rate_limits import RateLimits
 from api.database import Database
-from api.first_admin import make_first_admin
+from api.first_admin import make_first_admin, make_first_person
 from api.request_log import log_to_stderr
 from api.schema_head import make_ready
 from api.schema_head import migrate as migrate_to_head
@@ -32,11 +34,12 @@ def main() -> None:
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes.")
 def serve(host: str, port: int, workers: int) -> None:
     """Serve the API. A new, empty database is made ready first."""
-    log_to_stderr()
     with _settings() as settings, listen(host, port) as listener:
+        log_to_stderr(settings.tuneyard_log_format)
         with _database(settings) as database:
             make_ready(database)
-        load_pepper(settings)
+        DeclaredKeys(settings, load_pepper(settings))
+        RateLimits(settings).close()
         serve_until_stopped(listener, workers)
 
 
@@ -48,15 +51,29 @@ def migrate() -> None:
 
 
 @main.command()
+def pepper() -> None:
+    """Make the pepper, the secret that keys are stored under, unless it is there. Keep a copy with the backups."""
+    with _settings() as settings:
+        click.echo(f"The pepper is in {make_pepper(settings.home)}.", err=True)
+
+
+@main.command()
 @click.argument("name")
-def first_admin(name: str) -> None:
+@click.option("--workspace", metavar="NAME", help="Which workspace; made if it is new. Default: the first.")
+@click.option(
+    "--person", is_flag=True, help="Make a person, an owner, and print the password for one log-in."
+)
+def first_admin(name: str, workspace: str | None, person: bool) -> None:
     """Make an admin key called NAME and print it, this once.
 
     Example: python -m api first-admin alice > alice.key
     """
     with _settings() as settings, _database(settings) as database:
         make_ready(database)
-        click.echo(make_first_admin(database, load_pepper(settings), name))
+        if person:
+            click.echo(make_first_person(database, name, workspace))
+        else:
+            click.echo(make_first_admin(database, load_pepper(settings), name, workspace))
 
 
 @contextmanager

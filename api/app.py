@@ -5,41 +5,98 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import APIRouter, FastAPI
+from fastapi.concurrency import run_in_threadpool
 
+from api.access.auth import every_route_declares, unknown_path
+from api.access.declared import DeclaredKeys
+from api.access.door import Door
 from api.access.pepper import load_pepper
+from api.access.rate_limits import RateLimits
 from api.database import Database
-from api.dialects import finetunelab
+from api.dialects import finetunelab, finetunelab_control, finetunelab_keys
+from api.launches import Launches
+from api.openapi_words import describe
 from api.problems import answer_with_problems
 from api.request_log import RequestLog, log_to_stderr
-from api.routes import api_keys, artifacts, batch_tests, datasets, gpus, jobs, metrics, suites, system
+from api.routes import (
+    api_keys,
+    artifacts,
+    batch_tests,
+    data_sets,
+    events,
+    gpus,
+    job_events,
+    job_life,
+    jobs,
+    metrics,
+    ml,
+    people,
+    sessions,
+    suites,
+    system,
+)
 from api.settings import Settings
 
-RESOURCES = (jobs, metrics, datasets, artifacts, suites, batch_tests, gpus, api_keys, system)
+RESOURCES = (
+    jobs,
+    job_life,
+    job_events,
+    metrics,
+    ml,
+    data_sets,
+    artifacts,
+    suites,
+    batch_tests,
+    gpus,
+    api_keys,
+    sessions,
+    people,
+    events,
+    system,
+)
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The API over the settings' database, which must be at head; nothing is connected before the first request."""
-    app = FastAPI(title="tuneyard", version=version("tuneyard"), lifespan=_closing, redirect_slashes=False)
-    app.state.database = Database(settings.database, settings.tuneyard_database_patience)
-    app.state.pepper = load_pepper(settings)
+    """The API over the settings' database, which must be at head; nothing is connected before the first request.
+
+    Raises:
+        BadInput: There is no pepper, or a declared key or the Redis URL cannot be used.
+        TypeError: A route does not say who may call it.
+    """
+    app = FastAPI(title="tuneyard", version=version("tuneyard"), lifespan=_running, redirect_slashes=False)
+    database, pepper = Database(settings.database, settings.tuneyard_database_patience), load_pepper(settings)
+    app.state.settings = settings
+    app.state.launches = Launches(settings)
+    app.state.door = Door(database, pepper, DeclaredKeys(settings, pepper), RateLimits(settings))
     app.include_router(system.public)
+    app.include_router(api_keys.router)
     canonical = APIRouter(prefix="/api/v1")
     for resource in RESOURCES:
         canonical.include_router(resource.router)
     app.include_router(canonical)
     app.include_router(finetunelab.router)
+    app.include_router(finetunelab_control.router)
+    app.include_router(finetunelab_keys.router)
+    every_route_declares(app)
+    describe(app)
     answer_with_problems(app)
+    app.add_exception_handler(404, unknown_path)
     app.add_middleware(RequestLog)
     return app
 
 
 @asynccontextmanager
-async def _closing(app: FastAPI) -> AsyncIterator[None]:
+async def _running(app: FastAPI) -> AsyncIterator[None]:
+    app.state.door.usage.start()
     yield
-    app.state.database.close()
+    await run_in_threadpool(app.state.door.usage.stop)
+    app.state.door.limits.close()
+    app.state.launches.close()
+    app.state.door.database.close()
 
 
 def from_environment() -> FastAPI:
     """What each worker process of `python -m api serve` runs."""
-    log_to_stderr()
-    return create_app(Settings())
+    settings = Settings()
+    log_to_stderr(settings.tuneyard_log_format)
+    return create_app(settings)

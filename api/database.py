@@ -12,13 +12,14 @@ can lose the last commits, never the file's soundness.
 """
 
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Engine, Executable, Row, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, Connection
 from sqlalchemy.sql.expression import FromClause
@@ -40,6 +41,8 @@ class Database:
         self.url = url
         self.engine = _engine(url, patience)
         self._writer = self.engine.execution_options(writes=True)
+        self._asking = threading.Lock()
+        self._asked: Connection | None = None
 
     @property
     def is_sqlite(self) -> bool:
@@ -58,6 +61,19 @@ class Database:
         with Session(self._writer, expire_on_commit=False) as session, session.begin():
             yield session
 
+    def first_row(self, query: Executable, **values: Any) -> Row[Any] | None:
+        """The first row of a query, read without an object around it: the shortest way to a look-up's answer.
+
+        SQLite is asked over a connection of its own, so that nobody waits here for one that writers hold.
+        """
+        if not self.is_sqlite:
+            with self.engine.connect() as connection:
+                return connection.execute(query, values).first()
+        with self._asking:
+            self._asked = self._asked or self.engine.connect()
+            with self._asked.begin():
+                return self._asked.execute(query, values).first()
+
     @contextmanager
     def connection_for_writing(self) -> Iterator[Connection]:
         """A connection in a write transaction, for migrations."""
@@ -65,6 +81,8 @@ class Database:
             yield connection
 
     def close(self) -> None:
+        if self._asked is not None:
+            self._asked.close()
         self.engine.dispose()
 
 

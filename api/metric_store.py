@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import JSON, cast, func
+from sqlalchemy import JSON, cast, exists, func
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Session, col, select
 
@@ -75,10 +75,21 @@ def _newer(new: float | None, old: float | None) -> float | None:
 
 
 def history(session: Session, job_pk: int, limit: int | None, offset: int) -> Page[MetricRow]:
-    """The job's points by step, then attempt; all of them where `limit` is None."""
+    """The job's points by step; all of them where `limit` is None.
+
+    What a run had reported after its last checkpoint is reported again by the run that goes on from there: of each
+    step the newest attempt's point counts.
+    """
+    again = _TABLE.alias()
+    newer = (again.c.job_pk == job_pk, again.c.step == _TABLE.c.step, again.c.attempt > _TABLE.c.attempt)
     mine = col(Metric.job_pk) == job_pk
-    total = session.exec(select(func.count()).select_from(Metric).where(mine)).one()
-    query = select(_TABLE).where(mine).order_by(_TABLE.c.step, _TABLE.c.attempt).offset(offset)
+    total = session.exec(select(func.count(col(Metric.step).distinct())).where(mine)).one()
+    query = (
+        select(_TABLE)
+        .where(mine, ~exists().where(*newer))
+        .order_by(_TABLE.c.step, _TABLE.c.attempt)
+        .offset(offset)
+    )
     rows = session.execute(query if limit is None else query.limit(limit)).mappings().all()
     items = [MetricRow.model_validate(row) for row in rows]
     return Page[MetricRow](items=items, total=total, limit=limit or total, offset=offset)

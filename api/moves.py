@@ -1,7 +1,7 @@
 """A lifecycle event applied to a job's row: its status, and the times that go with it."""
 
 from api.lifecycle import Event, after
-from api.tables import Job, now
+from api.tables import Job, new_id, now
 from tuneyard.shapes import JobStatus
 
 
@@ -19,7 +19,8 @@ def move(job: Job, event: Event) -> None:
         job.started_at = now()
     if status.is_final:
         job.ended_at = now()
-        job.stage = None
+    if status.is_final or status is JobStatus.PAUSED:
+        job.stage = job.wait_reason = None
 
 
 def begin_attempt(job: Job) -> None:
@@ -29,8 +30,20 @@ def begin_attempt(job: Job) -> None:
     """
     job.attempt += 1
     job.claimed_at = now()
-    job.stage = job.error = None
+    job.stage = job.error = job.wait_reason = None
+    job.gpu_uuids, job.pids, job.gpu_released_at = [], [], None
     if job.kind == "finetune":
         job.current_step = job.current_epoch = job.loss = job.eval_loss = None
         job.best_eval_loss = job.best_step = job.best_epoch = None
     job.tokens_per_second = job.gpu_memory_allocated_gb = None
+    if job.has_checkpoint_since_resume:
+        job.resume_from = None  # it has been there, and got further
+
+
+def await_run(job: Job) -> None:
+    """A pending job's row for the run that is to come: whatever the one before it still sends is refused."""
+    job.run_key, job.launched_at = new_id(), now()
+    job.flow_run_id = job.token_digest = None
+    job.ended_at = job.end_asked = job.error = None
+    job.stage = job.wait_reason = None
+    job.result = {}

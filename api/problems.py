@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from starlette.exceptions import HTTPException
@@ -29,13 +30,25 @@ class Problem(TuneyardError):
         status: HTTP status code.
         detail: What was wrong in this case; never holds a key or token.
         field: The part of the request that a 422 is about.
+        retry_after: Seconds until it is worth asking again; a 429 says it.
+        members: What else the body holds, in the words of another system.
     """
 
-    def __init__(self, status: int, detail: str, *, field: str | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        field: str | None = None,
+        retry_after: int | None = None,
+        **members: Any,
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.field = field
+        self.retry_after = retry_after
+        self.members = members
 
 
 def problem_answer(
@@ -45,6 +58,7 @@ def problem_answer(
     *,
     errors: Sequence[dict[str, str]] | None = None,
     headers: dict[str, str] | None = None,
+    members: dict[str, Any] | None = None,
 ) -> Response:
     """The problem+json answer; a 401 says how to authenticate, a 503 when to come again."""
     title = HTTPStatus(status).phrase
@@ -59,6 +73,7 @@ def problem_answer(
     }
     if errors is not None:
         body["errors"] = errors
+    body |= members or {}
     headers = dict(headers or {})
     if status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="tuneyard"'
@@ -68,18 +83,30 @@ def problem_answer(
     return Response(content, status, headers, media_type="application/problem+json")
 
 
-async def _problem(request: Request, problem: Problem) -> Response:
+async def answer_to(request: Request, problem: Problem) -> Response:
     errors = [{"field": problem.field, "message": problem.detail}] if problem.field else None
-    return problem_answer(request, problem.status, problem.detail, errors=errors)
+    headers = {"Retry-After": str(problem.retry_after)} if problem.retry_after else None
+    return problem_answer(
+        request, problem.status, problem.detail, errors=errors, headers=headers, members=problem.members
+    )
 
 
 async def _http(request: Request, problem: HTTPException) -> Response:
-    detail = problem.detail
-    if problem.status_code == 404:
-        detail = f"There is nothing at {request.url.path}: /docs lists what there is"
+    detail, headers = problem.detail, dict(problem.headers or {})
     if problem.status_code == 405:
         detail = f"{request.method} is not served at {request.url.path}"
-    return problem_answer(request, problem.status_code, detail, headers=dict(problem.headers or {}))
+        headers["Allow"] = ", ".join(sorted(_methods_at(request)))
+    return problem_answer(request, problem.status_code, detail, headers=headers)
+
+
+def _methods_at(request: Request) -> set[str]:
+    """Every method that is served at the path: the router itself only knows the first route's. A path that is written
+    out is no object of that name."""
+    routes = iter_route_contexts(request.app.routes)
+    path = request.scope["path"]
+    matching = [route for route in routes if route.path_regex.match(path)]
+    here = [route for route in matching if route.path == path] or matching
+    return {method for route in here for method in route.methods or ()}
 
 
 async def _invalid(request: Request, problem: RequestValidationError) -> Response:
@@ -125,7 +152,7 @@ async def _database_away(request: Request, problem: Exception) -> Response:
 def answer_with_problems(app: FastAPI) -> None:
     """Make every error of the app a problem; what none of these knows is answered by the request log's rim."""
     handlers: dict[type[Exception], Any] = {
-        Problem: _problem,
+        Problem: answer_to,
         HTTPException: _http,
         RequestValidationError: _invalid,
         IllegalMove: _illegal_move,

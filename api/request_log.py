@@ -3,8 +3,12 @@
 import logging
 import time
 from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Literal
 
 from fastapi import Request
+from pythonjsonlogger.core import RESERVED_ATTRS
+from pythonjsonlogger.json import JsonFormatter
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ulid import ULID
 
@@ -12,7 +16,21 @@ from api.problems import problem_answer
 from tuneyard.keys import redact
 
 log = logging.getLogger("tuneyard.api")
-_request_id: ContextVar[str] = ContextVar("request_id", default="-")
+_request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+# What `log.info(event, extra={…})` may say of an event.
+EVENT_FIELDS = {
+    "method",
+    "path",
+    "address",
+    "mode",
+    "key_id",
+    "user_id",
+    "key_prefix",
+    "job_id",
+    "operation",
+    "cost_estimate",
+}
+_JSON_NAMES = {"asctime": "time", "levelname": "level", "name": "logger", "exc_info": "traceback"}
 
 
 class RequestLog:
@@ -26,14 +44,17 @@ class RequestLog:
             await self.app(scope, receive, send)
             return
         request_id, began, status = str(ULID()), time.perf_counter(), 0
-        scope.setdefault("state", {})["request_id"] = request_id
+        # `notices` are headers that whatever answers is to carry: dependencies add theirs.
+        state = scope.setdefault("state", {})
+        state.update(request_id=request_id, notices={"x-request-id": request_id})
         token = _request_id.set(request_id)
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+                notices = [(name.encode(), value.encode()) for name, value in state["notices"].items()]
+                message["headers"] = [*message["headers"], *notices]
             await send(message)
 
         try:
@@ -45,21 +66,62 @@ class RequestLog:
                 await answer(scope, receive, send_with_id)
         finally:
             milliseconds = (time.perf_counter() - began) * 1000
-            log.info("%s %s %s %.1f ms", scope["method"], scope["path"], status, milliseconds)
+            _log_answer(scope["method"], scope["path"], status, milliseconds)
             _request_id.reset(token)
 
 
+def _log_answer(method: str, path: str, status: int, milliseconds: float) -> None:
+    """The path without its query, where people put what is no log's business."""
+    fields = {"method": method, "path": path, "status": status, "milliseconds": round(milliseconds, 1)}
+    log.info(
+        "%s %s %s %.1f ms", method, path, status, milliseconds, extra={"event": "http.request", **fields}
+    )
+
+
 class _Lines(logging.Formatter):
-    """Writes the request's id on the line, and no key whole, wherever it came from."""
+    """A line a record, whatever it says, with the request's id and an event's fields; a traceback follows it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        record.request_id = _request_id.get() or "-"
+        return redact(super().format(record))
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802
+        return _utc(record)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        said = "event" in vars(record)  # in the message's own words
+        fields = [(name, value) for name, value in vars(record).items() if name in EVENT_FIELDS and not said]
+        line = super().formatMessage(record) + "".join(f" {name}={value}" for name, value in fields)
+        return line if line.isprintable() else line.encode("unicode_escape").decode()
+
+
+class _JsonLines(JsonFormatter):
+    """A record as one JSON object on one line, its traceback inside."""
+
+    def __init__(self) -> None:
+        names = ["asctime", "levelname", "name", "event", "request_id"]
+        unsaid = [*RESERVED_ATTRS, "color_message"]  # uvicorn's message once more, for a terminal
+        super().__init__(names, rename_fields=_JSON_NAMES, reserved_attrs=unsaid)
 
     def format(self, record: logging.LogRecord) -> str:
         record.request_id = _request_id.get()
+        record.event = vars(record).get("event") or record.getMessage()
         return redact(super().format(record))
 
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802
+        return _utc(record)
 
-def log_to_stderr() -> None:
-    """One format for our lines and uvicorn's."""
+
+def _utc(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+def log_to_stderr(style: Literal["text", "json"] = "text") -> None:
+    """One format for our lines, uvicorn's and Python's warnings, in each process that serves."""
     handler = logging.StreamHandler()
-    handler.setFormatter(_Lines("%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"))
+    line = "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"
+    handler.setFormatter(_JsonLines() if style == "json" else _Lines(line))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.captureWarnings(True)
+    for quiet in ("alembic", "uvicorn.error"):
+        logging.getLogger(quiet).setLevel(logging.WARNING)

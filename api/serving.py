@@ -36,7 +36,6 @@ def serve(listener: socket.socket, workers: int) -> None:
         server_header=False,
         timeout_graceful_shutdown=LAST_REQUESTS_SECONDS,
     )
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     server = uvicorn.Server(config)
     if workers == 1:
         server.run(sockets=[listener])

@@ -1,6 +1,7 @@
 """What the API reads from its environment, and what it keeps on disk."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -11,9 +12,10 @@ from tuneyard.errors import BadInput
 
 
 class Settings(BaseSettings):
-    """Read from the environment; an empty variable counts as absent. No repr shows a password or the pepper."""
+    """Read from the environment, else from `.env` in the working directory; an empty variable counts as absent.
+    No repr shows a password, a key or the pepper."""
 
-    model_config = SettingsConfigDict(env_ignore_empty=True)
+    model_config = SettingsConfigDict(env_ignore_empty=True, env_file=".env", extra="ignore")
 
     tuneyard_home: Path = Field(Path("~/.tuneyard"), description="Everything kept on disk lies under it.")
     database_url: SecretStr | None = Field(None, description="Default: a SQLite file in the home.")
@@ -21,6 +23,33 @@ class Settings(BaseSettings):
     tuneyard_database_patience: float = Field(
         5.0, gt=0, description="Seconds that a request waits for a locked or silent database before its 503."
     )
+    tuneyard_session_days: float = Field(7.0, gt=0, le=365, description="How long a log-in lasts.")
+    tuneyard_log_format: Literal["text", "json"] = Field("text", description="How log lines are written.")
+    client_api_keys: SecretStr | None = Field(None, description="Keys declared here; see access/declared.py.")
+    miner_api_keys: SecretStr | None = None
+    admin_api_keys: SecretStr | None = None
+    tuneyard_api_keys: SecretStr | None = None
+    chapkit_api_keys: SecretStr | None = None
+    client_api_keys_file: Path | None = None
+    miner_api_keys_file: Path | None = None
+    admin_api_keys_file: Path | None = None
+    tuneyard_api_keys_file: Path | None = None
+    chapkit_api_keys_file: Path | None = None
+    api_rate_limit_per_key: int = Field(100, ge=1, description="Requests a window for each key and session.")
+    api_rate_limit_window_ms: int = Field(
+        60_000, ge=1000, le=86_400_000, description="The window's length, rounded up to whole seconds."
+    )
+    api_rate_limit_failures: int = Field(
+        600, ge=1, description="Refused keys a window for each address; above it, 429 in place of 401."
+    )
+    api_rate_limit_storage: SecretStr | None = Field(
+        None, description="redis://… to share the counts between processes; default: each counts by itself."
+    )
+
+    prefect_api_url: str | None = Field(
+        None, description="Where jobs are run; none: this API starts no runs."
+    )
+    prefect_api_auth_string: SecretStr | None = None
 
     @property
     def home(self) -> Path:

@@ -3,7 +3,7 @@
 `pk` is the database's own number and never leaves it; `id` is what the world sees, unique in its workspace.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -20,6 +20,10 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
 from ulid import ULID
+
+from tuneyard.shapes import MAX_RESTARTS
+
+GRACE = timedelta(minutes=10)  # how long after its end a job's late points are still taken
 
 SQLModel.metadata.naming_convention = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -55,6 +59,11 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def token_is_over(ended_at: datetime | None) -> bool:
+    """Whether a job ended so long ago that its token is dead."""
+    return ended_at is not None and now() > ended_at + GRACE
+
+
 def new_id() -> str:
     """A ULID: 26 characters that sort by time."""
     return str(ULID())
@@ -72,6 +81,15 @@ def _open() -> Any:
     return Field(default_factory=dict, sa_type=OPEN)
 
 
+def _list() -> Any:
+    """A list in a column that was added later, which is why the database itself would let it be null."""
+    return Field(default_factory=list, sa_type=OPEN, nullable=True)
+
+
+def _count(start: int) -> Any:
+    return Field(default=start, sa_column_kwargs={"server_default": str(start)})
+
+
 def _time(*, required: bool = False) -> Any:
     return Field(default_factory=now, sa_type=UtcTime) if required else Field(default=None, sa_type=UtcTime)
 
@@ -82,8 +100,51 @@ class Workspace(SQLModel, table=True):
     created_at: datetime = _time(required=True)
 
 
+class User(SQLModel, table=True):
+    """A person. `password_hash` is argon2's. A one-time password must be changed, and opens one log-in at most:
+    from `password_expires_at` on it opens none."""
+
+    pk: int = _pk()
+    workspace_id: int = _link("workspace.pk")
+    id: str = Field(default_factory=new_id, max_length=26, unique=True)
+    name: str = Field(max_length=100, unique=True)
+    role: str = Field(max_length=20)
+    password_hash: str = Field(max_length=255, repr=False)
+    must_change_password: bool = True
+    password_expires_at: datetime | None = _time()
+    created_by: str | None = Field(default=None, max_length=100)
+    created_at: datetime = _time(required=True)
+    last_login_at: datetime | None = _time()
+    disabled_at: datetime | None = _time()
+
+    @property
+    def is_active(self) -> bool:
+        return self.disabled_at is None
+
+
+class LoginSession(SQLModel, table=True):
+    """One log-in of one person. Its token is opaque, and stored as a digest."""
+
+    __tablename__ = "session"
+
+    pk: int = _pk()
+    workspace_id: int = _link("workspace.pk")
+    user_pk: int = Field(sa_column=Column(ROW_NUMBER, ForeignKey("user.pk"), index=True, nullable=False))
+    id: str = Field(default_factory=new_id, max_length=26, unique=True)
+    digest: str = Field(max_length=64, unique=True, repr=False)
+    address: str | None = Field(default=None, max_length=100)
+    agent: str | None = Field(default=None, max_length=255)
+    created_at: datetime = _time(required=True)
+    expires_at: datetime = Field(sa_type=UtcTime)
+    last_used_at: datetime | None = _time()
+    ended_at: datetime | None = _time()
+
+
 class ApiKey(SQLModel, table=True):
-    """`permissions` is what the scopes stood for when the key was made: a later table does not widen old keys."""
+    """`permissions` is what the names stood for when the key was made: a later table does not widen old keys.
+
+    Keys that replaced one another are a line: `successor_id` is the next in it.
+    """
 
     __tablename__ = "api_key"
 
@@ -92,22 +153,64 @@ class ApiKey(SQLModel, table=True):
     id: str = Field(max_length=12, unique=True)
     digest: str = Field(max_length=64, repr=False)
     name: str = Field(max_length=255)
+    description: str | None = Field(default=None, max_length=2000)
     scopes: list[str] = Field(sa_type=OPEN)
     permissions: list[str] = Field(sa_type=OPEN)
+    rate_limit: int | None = None
+    successor_id: str | None = Field(default=None, max_length=12, unique=True)
+    created_by: str | None = Field(default=None, max_length=100)
+    created_by_id: str | None = Field(default=None, max_length=26)
     created_at: datetime = _time(required=True)
+    updated_at: datetime = _time(required=True)
     expires_at: datetime | None = _time()
     revoked_at: datetime | None = _time()
+    last_used_at: datetime | None = _time()
+    usage_count: int = Field(default=0, sa_type=BIG)
+
+    @property
+    def key_prefix(self) -> str:
+        return self.id
 
     @property
     def is_active(self) -> bool:
-        return self.revoked_at is None and (self.expires_at is None or self.expires_at > now())
+        return self.revoked_at is None
+
+    @property
+    def is_expired(self) -> bool:
+        return self.expires_at is not None and self.expires_at <= now()
+
+    @property
+    def is_valid(self) -> bool:
+        return self.is_active and not self.is_expired
+
+
+class AuditEvent(SQLModel, table=True):
+    """Only ever added to: the database itself refuses to change or remove a row."""
+
+    __tablename__ = "event"
+    __table_args__ = (Index(None, "workspace_id", "object_kind", "object_id"),)
+
+    pk: int = _pk()
+    workspace_id: int = _link("workspace.pk")
+    id: str = Field(default_factory=new_id, max_length=26, unique=True)
+    at: datetime = _time(required=True)
+    actor_kind: str = Field(max_length=20)
+    actor_id: str = Field(max_length=100)
+    actor_name: str = Field(max_length=255)
+    action: str = Field(max_length=50)
+    object_kind: str = Field(max_length=30)
+    object_id: str = Field(max_length=100)
+    details: dict[str, Any] = _open()
+    request_id: str | None = Field(default=None, max_length=26)
+    address: str | None = Field(default=None, max_length=100)
 
 
 class Job(SQLModel, table=True):
     """The newest values of the current attempt are kept here, so that a list of jobs reads no metrics.
 
-    `end_asked` is the end that the run itself asked for. A cancelling job that asked to be `completed` is stored
-    as cancelled; asked again, because the answer was lost, it is answered the same.
+    `run_key` is new each time that a run is awaited, and `flow_run_id` null until Prefect has made it. `end_asked` is
+    the end that the run itself asked for. A cancelling job that asked to be `completed` is stored as cancelled; asked
+    again, because the answer was lost, it is answered the same.
     """
 
     __table_args__ = (
@@ -151,6 +254,32 @@ class Job(SQLModel, table=True):
     started_at: datetime | None = _time()
     ended_at: datetime | None = _time()
     last_report_at: datetime | None = _time()
+    heartbeat_at: datetime | None = _time()
+    wait_reason: str | None = Field(default=None, max_length=500)
+    gpu_uuids: list[str] = _list()
+    gpu_released_at: datetime | None = _time()
+    pids: list[int] = _list()
+    restarts: int = _count(0)
+    max_restarts: int = _count(MAX_RESTARTS)
+    resumed_at: datetime | None = _time()
+    resume_from: str | None = Field(default=None, max_length=1024)
+    last_checkpoint: int | None = Field(default=None, sa_type=BIG)
+    best_checkpoint: int | None = Field(default=None, sa_type=BIG)
+    checkpoint_at: datetime | None = _time()
+    run_key: str | None = Field(default=None, max_length=26)
+    launched_at: datetime | None = _time()
+
+    @property
+    def last_sign(self) -> datetime | None:
+        """When its run was last heard of; None for one that never was."""
+        signs = (self.heartbeat_at, self.last_report_at, self.claimed_at)
+        return max((sign for sign in signs if sign is not None), default=None)
+
+    @property
+    def has_checkpoint_since_resume(self) -> bool:
+        return self.checkpoint_at is not None and (
+            self.resumed_at is None or self.checkpoint_at > self.resumed_at
+        )
 
     @property
     def progress(self) -> float:
@@ -160,6 +289,42 @@ class Job(SQLModel, table=True):
         if not self.total_steps or self.current_step is None:
             return 0.0
         return min(100.0, round(100.0 * self.current_step / self.total_steps, 2))
+
+
+class JobEvent(SQLModel, table=True):
+    """`key` is the run's own name for it, so that an event sent twice is one."""
+
+    __tablename__ = "job_event"
+    __table_args__ = (UniqueConstraint("job_pk", "attempt", "key"),)
+
+    pk: int = _pk()
+    workspace_id: int = _link("workspace.pk")
+    job_pk: int = _link("job.pk")
+    id: str = Field(default_factory=new_id, max_length=26)
+    at: datetime = _time(required=True)
+    attempt: int
+    kind: str = Field(max_length=20)
+    message: str
+    step: int | None = Field(default=None, sa_type=BIG)
+    details: dict[str, Any] = _open()
+    key: str | None = Field(default=None, max_length=100)
+
+
+class JobLog(SQLModel, table=True):
+    """One line of one attempt. The key's order is the order in which a log is read."""
+
+    __tablename__ = "job_log"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    job_pk: int = Field(
+        sa_column=Column(ROW_NUMBER, ForeignKey("job.pk"), primary_key=True, autoincrement=False)
+    )
+    attempt: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
+    number: int = Field(sa_column=Column(BIG, primary_key=True, autoincrement=False))
+    workspace_id: int = _link("workspace.pk")
+    at: datetime = Field(sa_type=UtcTime)
+    level: str = Field(max_length=10)
+    text: str
 
 
 class Metric(SQLModel, table=True):

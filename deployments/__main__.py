@@ -52,12 +52,14 @@ def main(context: click.Context, jobs_at_once: int) -> None:
     with get_client(sync_client=True) as prefect:
         ensure_pool(prefect, jobs_at_once)
         click.echo(f"Work pool gpu: {jobs_at_once} job(s) at a time.")
-        drop_missed_readings(prefect)
+        drop_missed_rounds(prefect)
         advice = _key_advice(prefect)
     _prefect("block", "register", "-m", "blocks.credentials")
     click.echo("Block type Tuneyard credentials: registered.")
     _prefect("--no-prompt", "deploy", "--all")
-    click.echo("Deployments: finetune/gpu, batch-test/gpu, collect-metrics/gpu.")
+    click.echo(
+        "Deployments: finetune/gpu, batch-test/gpu, check/gpu, collect-metrics/gpu, close-lost-jobs/gpu."
+    )
     click.echo(advice)
 
 
@@ -79,10 +81,10 @@ def store_key(api_url: str, block: str) -> None:
     click.echo(f"Stored in the block {block!r}.")
 
 
-def drop_missed_readings(prefect: SyncPrefectClient) -> None:
-    """Delete the readings that came due while no worker ran: taken now, thirty of them would all say the same."""
+def drop_missed_rounds(prefect: SyncPrefectClient) -> None:
+    """Delete the rounds that came due while no worker ran: taken now, thirty of them would all see the same."""
     missed = prefect.read_flow_runs(
-        flow_filter=FlowFilter(name=FlowFilterName(any_=["collect-metrics"])),
+        flow_filter=FlowFilter(name=FlowFilterName(any_=["collect-metrics", "close-lost-jobs"])),
         flow_run_filter=FlowRunFilter(
             state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
             expected_start_time=FlowRunFilterExpectedStartTime(before_=datetime.now(UTC)),

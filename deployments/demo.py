@@ -70,13 +70,24 @@ def _run(stack: Stack, client: Client, deployment: str, parameters: dict[str, An
     """Start a deployment, follow its job to the end, and give the ended job."""
     run_id = _start(stack, deployment, parameters)
     job_id = _job_of(stack, client, run_id)
+    try:
+        job = _followed(client, job_id)
+    except KeyboardInterrupt:
+        client.jobs.cancel(
+            job_id
+        )  # nobody waits for it any more, and the next `make up` must not go on with it
+        raise
+    if job.status != "completed":
+        raise DemoFailed(f"{deployment}: job {job.id} {job.status}: {job.error}\nLogs: {stack.home / 'logs'}")
+    return job
+
+
+def _followed(client: Client, job_id: str) -> Job:
     said = ""
     for job in client.jobs.watch(job_id, every=POLL_SECONDS):
         if (line := _line(job)) != said:
             _say(f"     {line}")
             said = line
-    if job.status != "completed":
-        raise DemoFailed(f"{deployment}: job {job.id} {job.status}: {job.error}\nLogs: {stack.home / 'logs'}")
     return job
 
 

@@ -11,7 +11,9 @@ from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
 POOL = "gpu"
 TEMPLATE = Path(__file__).with_name("gpu_pool.json")
-MONITORING_RUNS = 1  # one reader a host is enough; it must never wait behind a fine-tune
+# Looks, readings and checks are short, and never wait behind a fine-tune; one that a killed worker left `Running`
+# must not keep the next ones waiting.
+MONITORING_RUNS = 4
 
 
 def ensure_pool(prefect: SyncPrefectClient, jobs_at_once: int) -> None:

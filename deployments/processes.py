@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -43,17 +44,37 @@ class Server:
     ) -> None:
         self.name = name
         self.log = log
+        self._command = command
+        self._environment = dict(environment)
+        self._cwd = cwd
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as sink:
-            self.process = subprocess.Popen(
-                command,
-                env=dict(environment),
-                cwd=cwd,
+        log.touch()
+        self._past_words = log.stat().st_size
+        self.process = self._begin()
+
+    def _begin(self) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as sink:
+            return subprocess.Popen(
+                self._command,
+                env=self._environment,
+                cwd=self._cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+    def start_again(self) -> None:
+        """The same once more, after it has ended; what it had started itself may live on."""
+        self.process.wait()
+        self._past_words = self.log.stat().st_size
+        self.process = self._begin()
+
+    def has_said(self, words: str) -> bool:
+        """Whether its log says so, since it was last started."""
+        with self.log.open("rb") as said:
+            said.seek(self._past_words)
+            return words.encode() in said.read()
 
     def wait_until(self, answers: Callable[[], bool], seconds: float) -> None:
         """Wait for the first answer; StartFailed if the process ends before it, or the time is up."""
@@ -69,24 +90,41 @@ class Server:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
     def end_children(self, grace: float) -> None:
-        """Ask what it started itself to end, and give that `grace` seconds; their own children are their affair."""
+        """Ask what it started itself to end, and give that `grace` seconds; their own children are their affair.
+
+        The server stands still from then on: it must not start anything in their place. `stop` lets it go on.
+        """
+        if self.process.poll() is not None:
+            return
+        self.process.send_signal(signal.SIGSTOP)
         children = _family(self.process.pid, recursive=False)[1:]
         for child in children:
             with suppress(psutil.NoSuchProcess):
                 child.terminate()
-        psutil.wait_procs(children, timeout=grace)
+        deadline = time.monotonic() + grace
+        while any(_is_at_work(child) for child in children) and time.monotonic() < deadline:
+            time.sleep(0.1)
 
     def stop(self, grace: float) -> None:
         """SIGTERM, then SIGKILL for whatever of its family is left after `grace` seconds."""
         family = _family(self.process.pid)
         if self.process.poll() is None:
             self.process.terminate()
+            self.process.send_signal(signal.SIGCONT)
         _, left = psutil.wait_procs(family, timeout=grace)
         for straggler in left:
             with suppress(psutil.NoSuchProcess):
                 straggler.kill()
         psutil.wait_procs(left, timeout=5)
         self.process.wait()
+
+
+def _is_at_work(process: psutil.Process) -> bool:
+    """Neither gone nor waiting to be buried by a parent that stands still."""
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _family(pid: int, *, recursive: bool = True) -> list[psutil.Process]:

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import click
 
-from deployments.local_stack import REPOSITORY, Stack, running_stack, stop_on_signals
-from deployments.processes import StartFailed
+from deployments.local_stack import REPOSITORY, Stack, restart, running_stack, stop_on_signals
+from deployments.processes import Server, StartFailed
 from tuneyard.home import home
 
 ENV_FILE = "env"
+MOST_DEATHS = 3
+DEATH_SECONDS = 600.0
 
 
 @click.command()
@@ -63,12 +65,24 @@ Ctrl-C stops it all."""
 
 
 def _watch(stack: Stack) -> None:
-    """Stay until a signal, or until a server dies; then say which."""
+    """Stay until a signal. A server that dies is started again; one that dies over and over ends it all."""
+    deaths: dict[str, list[float]] = {server.name: [] for server in stack.servers}
     while True:
         for server in stack.servers:
             if server.process.poll() is not None:
-                raise StartFailed(f"{server.name} ended:\n{server.last_words()}\nIts log: {server.log}")
+                _raise(stack, server, deaths[server.name])
         time.sleep(1)
+
+
+def _raise(stack: Stack, server: Server, deaths: list[float]) -> None:
+    """Say that a server ended, and start it again unless it has died too often of late."""
+    code = server.process.returncode
+    words = f"{server.name} ended (exit code {code}):\n{server.last_words()}\nIts log: {server.log}"
+    deaths.append(time.monotonic())
+    if len([death for death in deaths if deaths[-1] - death < DEATH_SECONDS]) > MOST_DEATHS:
+        raise StartFailed(words)
+    click.echo(f"{time.strftime('%H:%M:%S')}  {words}\nStarting it again.", err=True)
+    restart(stack, server.name)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,11 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 
-from flows.job_run import DEFAULT_CREDENTIALS, JobRun, as_job, close_job
-from flows.models import fetch
+from flows.cards import cards
+from flows.job_run import JobRun, as_job
+from flows.lost_runs import close_run
+from flows.models import get_model
+from flows.service_key import DEFAULT_CREDENTIALS
 from tasks.dataset import read_suite
 from tasks.launch import Tail, run_child
 from tasks.score import exact
@@ -25,13 +28,16 @@ BATCH = 100  # predictions a request
 BAR_SECONDS = 3.0
 
 
-@flow(name="batch-test", on_cancellation=[close_job], on_crashed=[close_job])
-def batch_test(config: BatchTestConfig, credentials: str = DEFAULT_CREDENTIALS) -> State[Any]:
+@flow(name="batch-test", on_cancellation=[close_run], on_crashed=[close_run])
+def batch_test(
+    config: BatchTestConfig, credentials: str = DEFAULT_CREDENTIALS, job_id: str | None = None
+) -> State[Any]:
     """Answer every prompt of a test suite with a model, and score the answers.
 
     Args:
         config: Which model, which suite, how.
         credentials: Name of the Tuneyard credentials block.
+        job_id: A batch test that is recorded already; default: a new one.
     """
 
     def record(service: Client, run_id: str | None) -> str:
@@ -39,11 +45,11 @@ def batch_test(config: BatchTestConfig, credentials: str = DEFAULT_CREDENTIALS) 
 
     def work(run: JobRun) -> dict[str, Any]:
         prompts = take_suite(run, config)
-        model = get_model(run, config)
+        model = get_model(run, config.model)
         answer(run, config, prompts, model)
         return sum_up(run)
 
-    return as_job(credentials, record, work)
+    return as_job(credentials, record, work, job_id)
 
 
 def _new_test(config: BatchTestConfig, run_id: str | None) -> NewBatchTest:
@@ -82,12 +88,6 @@ def _suite(run: JobRun, suite: str) -> Suite:
 
 
 @task(cache_policy=NO_CACHE)
-def get_model(run: JobRun, config: BatchTestConfig) -> Path:
-    """The model as a folder on this host."""
-    return fetch(run, config.model)
-
-
-@task(cache_policy=NO_CACHE)
 def answer(run: JobRun, config: BatchTestConfig, prompts: list[Prompt], model: Path) -> None:
     """Answer the prompts in a child process; each batch of answers is scored and recorded as it comes."""
     run.at("Starting the generator")
@@ -110,11 +110,16 @@ def answer(run: JobRun, config: BatchTestConfig, prompts: list[Prompt], model: P
         if scored:
             _show(run)
 
-    def watch() -> None:
-        relay()
-        run.heed_cancel()
-
-    run_child("tasks.generate", plan, run.folder, secrets={}, watch=watch, say=run.log.info)
+    with cards(run, config.gpus) as lease:
+        run_child(
+            "tasks.generate",
+            plan,
+            run.folder,
+            secrets={},
+            watch=relay,
+            say=run.log.info,
+            environment=lease.environment,
+        )
     relay()
 
 

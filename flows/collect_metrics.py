@@ -10,8 +10,8 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from flows.job_run import DEFAULT_CREDENTIALS, load
 from flows.progress import Progress
+from flows.service_key import DEFAULT_CREDENTIALS, load
 from tasks.gpu import read_host
 from tuneyard import Client
 from tuneyard.configs import CollectConfig

@@ -1,56 +1,60 @@
-"""Fine-tune a language model: check the data, get the base model, train, keep the result."""
+"""Fine-tune a language model: get the base model, look at the data, train, keep the result."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
+from prefect.exceptions import TerminationSignal
 
-from flows.job_run import (
-    DEFAULT_CREDENTIALS,
-    LEAVING_PATIENCE,
-    WORKING_PATIENCE,
-    JobCancelled,
-    JobRun,
-    as_job,
-    close_job,
-)
-from flows.models import fetch
+from flows.cards import cards
+from flows.job_ends import LEAVING_PATIENCE, WORKING_PATIENCE
+from flows.job_run import JobRun, as_job
+from flows.lost_runs import close_run
+from flows.models import get_model
+from flows.preflight import look_ahead
+from flows.service_key import DEFAULT_CREDENTIALS
 from tasks.chart import loss_chart
-from tasks.dataset import Rows, read_rows
+from tasks.checkpoint import go_back
 from tasks.launch import Tail, run_child
+from tasks.lease import Lease
 from tuneyard import Client, Reporter
 from tuneyard.configs import FinetuneConfig
-from tuneyard.errors import TuneyardError
+from tuneyard.errors import BadInput, TuneyardError
 from tuneyard.home import home
-from tuneyard.shapes import Artifact, JobKind, MetricPoint, NewArtifact, NewDataset, NewJob
+from tuneyard.shapes import Artifact, Job, JobKind, MetricPoint, NewArtifact, NewDataset, NewJob, Preflight
 
 BAR_SECONDS = 3.0
 CHART_SECONDS = 15.0
 
 
-@flow(name="finetune", on_cancellation=[close_job], on_crashed=[close_job])
-def finetune(config: FinetuneConfig, credentials: str = DEFAULT_CREDENTIALS) -> State[Any]:
+@flow(name="finetune", on_cancellation=[close_run], on_crashed=[close_run])
+def finetune(
+    config: FinetuneConfig, credentials: str = DEFAULT_CREDENTIALS, job_id: str | None = None
+) -> State[Any]:
     """Fine-tune a language model on a data set.
 
     Args:
         config: What to train on what; `model` and `dataset` alone are enough.
         credentials: Name of the Tuneyard credentials block.
+        job_id: A job that is recorded already, or that goes on; default: a new one.
     """
 
     def record(service: Client, run_id: str | None) -> str:
         return service.jobs.create(_new_job(config, run_id)).id
 
     def work(run: JobRun) -> dict[str, Any]:
-        rows = check_data(run, config)
-        base = get_base_model(run, config)
-        trained = train(run, config, rows, base)
-        return keep_model(run, config, trained)
+        base = get_model(run, config.model)
+        found = look_ahead(run, config, base)
+        trained = train(run, config, base)
+        return keep_model(run, config, found, trained)
 
-    return as_job(credentials, record, work)
+    return as_job(credentials, record, work, job_id)
 
 
 def _new_job(config: FinetuneConfig, run_id: str | None) -> NewJob:
@@ -61,37 +65,16 @@ def _new_job(config: FinetuneConfig, run_id: str | None) -> NewJob:
         dataset=config.dataset,
         config=config.model_dump(mode="json"),
         flow_run_id=run_id,
+        max_restarts=config.max_restarts,
     )
 
 
 @task(cache_policy=NO_CACHE)
-def check_data(run: JobRun, config: FinetuneConfig) -> Rows:
-    """Read every row, refuse the data set by line if one is wrong, and record it."""
-    run.at(f"Reading {config.dataset}")
-    rows = read_rows(Path(config.dataset))
-    run.service.datasets.create(
-        NewDataset(
-            name=Path(config.dataset).name, uri=str(rows.path), sha256=rows.sha256, rows=len(rows.rows)
-        )
-    )
-    run.log.info("%s rows, sha256 %s…", len(rows.rows), rows.sha256[:12])
-    return rows
-
-
-@task(cache_policy=NO_CACHE)
-def get_base_model(run: JobRun, config: FinetuneConfig) -> Path:
-    """The base model as a folder on this host."""
-    return fetch(run, config.model)
-
-
-@task(cache_policy=NO_CACHE)
-def train(run: JobRun, config: FinetuneConfig, rows: Rows, base: Path) -> dict[str, Any]:
+def train(run: JobRun, config: FinetuneConfig, base: Path) -> dict[str, Any]:
     """Train in a child process; Prefect's page shows its progress and its loss."""
-    run.at("Starting the trainer")
     plan = {
         "config": config.model_dump(mode="json"),
         "model_dir": str(base),
-        "rows_path": str(rows.path),
         "output_dir": str(home() / "artifacts" / run.job.id),
         "api_url": run.block.api_url,
         "job_id": run.job.id,
@@ -101,18 +84,45 @@ def train(run: JobRun, config: FinetuneConfig, rows: Rows, base: Path) -> dict[s
 
     def watch() -> None:
         points.extend(MetricPoint.model_validate_json(line) for line in spool.new_lines())
+        run.journal.look()
         _show(run, points)
-        run.heed_cancel()
 
+    if run.job.resume_from is not None:
+        go_back(run.folder / "checkpoints", _where_told(run.job), run.log.info)
+    with cards(run, config.gpus) as lease:
+        run.at("Starting the trainer")
+        result = _train(run, plan, lease, watch)
+    watch()
+    _chart(run, points)
+    return result
+
+
+def _where_told(job: Job) -> str:
+    """The checkpoint that somebody who resumed the job wants it to begin at."""
+    if job.resume_from != "best":
+        return str(job.resume_from)
+    if job.best_checkpoint is None:
+        raise BadInput("no checkpoint of the job is known to be the best: name one", field="from_best")
+    return f"checkpoint-{job.best_checkpoint}"
+
+
+def _train(run: JobRun, plan: dict[str, Any], lease: Lease, watch: Callable[[], None]) -> dict[str, Any]:
+    run.journal.event("started", f"Training on {run.job.host}")
     secrets = {"job_token": run.token}
     try:
-        result = run_child("tasks.train", plan, run.folder, secrets=secrets, watch=watch, say=run.log.info)
-    except (TuneyardError, JobCancelled):
+        result = run_child(
+            "tasks.train",
+            plan,
+            run.folder,
+            secrets=secrets,
+            watch=watch,
+            say=run.log.info,
+            environment=lease.environment,
+        )
+    except (TuneyardError, TerminationSignal):
         _send_rest(run, LEAVING_PATIENCE)
         raise
     _send_rest(run, WORKING_PATIENCE)
-    points.extend(MetricPoint.model_validate_json(line) for line in spool.new_lines())
-    _chart(run, points)
     return result
 
 
@@ -126,10 +136,8 @@ def _show(run: JobRun, points: list[MetricPoint]) -> None:
     if not points:
         return
     if run.progress.due("progress", BAR_SECONDS):
-        job = run.job
-        last = points[-1]
-        done = 100.0 * last.step / job.total_steps if job.total_steps else 0.0
-        run.progress.bar(done, _words(last, job.total_steps))
+        last, total = points[-1], run.total_steps()
+        run.progress.bar(100.0 * last.step / total if total else 0.0, _words(last, total))
     if run.progress.due("loss", CHART_SECONDS):
         _chart(run, points)
 
@@ -147,23 +155,36 @@ def _chart(run: JobRun, points: list[MetricPoint]) -> None:
 
 
 @task(cache_policy=NO_CACHE)
-def keep_model(run: JobRun, config: FinetuneConfig, trained: dict[str, Any]) -> dict[str, Any]:
-    """Record the model that the trainer stored; what is returned becomes the job's result."""
+def keep_model(
+    run: JobRun, config: FinetuneConfig, found: Preflight, trained: dict[str, Any]
+) -> dict[str, Any]:
+    """Record the model that the trainer stored, and what it was trained on; the answer becomes the job's result."""
     run.at("Recording the model")
-    artifact = run.writer.artifacts.create(
-        NewArtifact(
-            kind="model",
-            name=config.name or config.model,
-            uri=trained["model_dir"],
-            sha256=trained["sha256"],
-            size_bytes=trained["size_bytes"],
-            base_model=config.model,
-            details={"config": config.model_dump(mode="json"), "training": trained},
-        )
-    )
+    facts = json.loads((Path(trained["model_dir"]) / "training.json").read_text(encoding="utf-8"))
+    _record_data(run, config, found, facts["sha256"]["dataset"])
+    artifact = run.writer.artifacts.create(_new_artifact(config, trained))
     run.log.info("Model %s in %s: test it with model artifact:%s", artifact.id, artifact.uri, artifact.id)
     run.progress.table("summary", _summary(artifact, trained), f"What job {run.job.id} made")
-    return {"artifact_id": artifact.id, **trained}
+    return {"artifact_id": artifact.id, "preflight": found.model_dump(mode="json"), **trained}
+
+
+def _record_data(run: JobRun, config: FinetuneConfig, found: Preflight, sha256: str) -> None:
+    name = config.dataset.rstrip("/").rsplit("/", 1)[-1]
+    run.service.datasets.create(
+        NewDataset(name=name, uri=config.dataset, sha256=sha256, rows=found.figures.rows or 0)
+    )
+
+
+def _new_artifact(config: FinetuneConfig, trained: dict[str, Any]) -> NewArtifact:
+    return NewArtifact(
+        kind="model",
+        name=config.name or config.model,
+        uri=trained["model_dir"],
+        sha256=trained["sha256"],
+        size_bytes=trained["size_bytes"],
+        base_model=config.model,
+        details={"config": config.model_dump(mode="json"), "training": trained},
+    )
 
 
 def _summary(artifact: Artifact, trained: dict[str, Any]) -> str:

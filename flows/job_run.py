@@ -3,43 +3,41 @@
     as_job ── record ── claim ── work(JobRun) ── end          a result            -> completed
                                    │
                                    ├── BadInput, WorkFailed   the job says why    -> failed
-                                   ├── JobCancelled           the record said so  -> cancelled
-                                   └── TerminationSignal      Prefect cancels, or the worker is being stopped
+                                   ├── ProcessKilled          a child was killed  -> lost: put back, and run again
+                                   └── TerminationSignal      somebody wants it to stop
 
-A run that is killed outright ends its job from a hook, in a new process: `close_job`.
+`flows.job_ends` has the ends. A run that is killed outright ends nothing: `flows.lost_runs` finds its job.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from prefect import get_run_logger, runtime
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.objects import State
 from prefect.exceptions import TerminationSignal
-from prefect.flows import Flow
-from prefect.states import Cancelled, Completed, Failed
+from prefect.states import Failed
 
 from blocks.credentials import TuneyardCredentials
+from flows.heartbeat import Pulse
+from flows.job_ends import WORKING_PATIENCE, completed, failed, lost, stopped
+from flows.journal import Journal
+from flows.prefect_runs import as_state, name_job
 from flows.progress import Progress
+from flows.service_key import load
+from tasks.tenancy import only_tenant, this_process
 from tuneyard import Client
-from tuneyard.errors import BadInput, TuneyardError, Unavailable, Unreachable
+from tuneyard.errors import Conflict, ProcessKilled, TuneyardError, Unavailable, Unreachable
 from tuneyard.home import home
-from tuneyard.shapes import LONGEST_ERROR, LONGEST_STAGE, Claim, Claimed, Job, JobEnd, JobFacts, JobStatus
-
-DEFAULT_CREDENTIALS = "tuneyard"
-WORKING_PATIENCE = 1800.0  # a night's work is not thrown away because the API was away for a while
-LEAVING_PATIENCE = 8.0  # Prefect kills 30 s after it asked; trainer and record must be done by then
+from tuneyard.shapes import Claim, Claimed, Job, JobStatus
 
 Work = Callable[["JobRun"], dict[str, Any]]
-
-
-class JobCancelled(Exception):
-    """The record says that the job is to stop."""
 
 
 class JobRun:
@@ -47,32 +45,38 @@ class JobRun:
 
     Attributes:
         block: The credentials.
+        credentials: Their name, for a run that is to go on with this job.
         job: The job as it was last read.
         service: Reads and records with the service key.
         writer: Writes this job, with its token.
         folder: This job's own folder on this host.
         progress: What Prefect's page of the run shows while it goes on.
+        pulse: Tells the record that the run is alive, and hears whether it is to stop.
+        journal: What happens, for the record.
     """
 
     def __init__(
         self,
         block: TuneyardCredentials,
+        credentials: str,
         claimed: Claimed,
         log: Any,
         *,
         service: Client,
         writer: Client,
-        glance: Client,
+        pulse: Pulse,
+        journal: Journal,
     ) -> None:
         self.block = block
-        self._glance = glance
-        self.service = service
-        self.writer = writer
+        self.credentials = credentials
         self.job = claimed.job
         self.token = claimed.job_token
         self.log = log
-        self.folder = home() / "jobs" / claimed.job.id
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.service = service
+        self.writer = writer
+        self.pulse = pulse
+        self.journal = journal
+        self.folder = job_folder(claimed.job)
         self.progress = Progress(claimed.job.kind.replace("_", "-"))
 
     def __repr__(self) -> str:
@@ -82,7 +86,14 @@ class JobRun:
         """Say what is being done now: in the log, in the record and on Prefect's page."""
         self.log.info(stage)
         self.progress.bar(0.0, stage)
-        self.writer.jobs.update(self.job.id, JobFacts(stage=stage[:LONGEST_STAGE]))
+        self.pulse.stage(stage)
+
+    def total_steps(self) -> int | None:
+        """How many there will be, asked of the record until the trainer has said so."""
+        if self.job.total_steps is None:
+            with suppress(Unreachable, Unavailable), self.block.client(0) as glance:
+                self.job = glance.jobs.get(self.job.id)
+        return self.job.total_steps
 
     def kept_file(self, name: str) -> Path:
         """A file of the job's folder that a child process adds lines to; there from now on, to be read along."""
@@ -90,121 +101,96 @@ class JobRun:
         file.touch()
         return file
 
-    def heed_cancel(self) -> None:
-        """Raise JobCancelled when somebody cancelled the job; an API that is away changes nothing."""
-        try:
-            self.job = self._glance.jobs.get(self.job.id)
-        except (Unreachable, Unavailable):
-            return  # the trainer goes on, and keeps its own points until the API is back
-        if self.job.status in (JobStatus.CANCELLING, JobStatus.CANCELLED):
-            raise JobCancelled
+
+def job_folder(job: Job) -> Path:
+    """Where a job's runs on this host work; what one leaves there, the next one goes on with."""
+    return home() / "jobs" / job.id
 
 
-def as_job(credentials: str, record: Callable[[Client, str | None], str], work: Work) -> State[Any]:
+def as_job(
+    credentials: str, record: Callable[[Client, str | None], str], work: Work, job_id: str | None = None
+) -> State[Any]:
     """Record and claim a job, do its work and end it; the answer is the state Prefect is to show.
 
     Args:
         credentials: Name of the TuneyardCredentials block.
         record: Records the job and gives its id; asked again for the same run it gives the same id.
         work: The work; what it returns becomes the job's result.
+        job_id: A job that is recorded already and waits for this run.
     """
     log = get_run_logger()
-    run_id = runtime.flow_run.id
     try:
         block = load(credentials)
         with block.client() as service:
-            job_id = record(service, run_id)
-            claim = Claim(host=socket.gethostname(), pid=os.getpid(), flow_run_id=run_id)
-            claimed = service.jobs.claim(job_id, claim)
-        log.info("Job %s, attempt %s, on %s.", job_id, claimed.attempt, claimed.job.host)
-        with (
-            block.client(WORKING_PATIENCE) as service,
-            Client(block.api_url, job_token=claimed.job_token, patience=WORKING_PATIENCE) as writer,
-            block.client(0) as glance,
-        ):
-            run = JobRun(block, claimed, log, service=service, writer=writer, glance=glance)
+            job = service.jobs.get(job_id or record(service, runtime.flow_run.id))
+            name_job(job)
+            if not _is_mine(job):
+                return as_state(job)
+            claimed = _claim(service, job)
+        if isinstance(claimed, Job):
+            return as_state(claimed)
+        log.info("Job %s, attempt %s, on %s.", job.id, claimed.attempt, claimed.job.host)
+        with _at_work(block, credentials, claimed, log) as run:
             return _carry_out(run, work)
     except TuneyardError as problem:
         log.error("%s", problem)
         return Failed(message=str(problem))
 
 
-def load(credentials: str) -> TuneyardCredentials:
-    """The credentials block of that name, or BadInput that says how to store one."""
+def _is_mine(job: Job) -> bool:
+    """Whether this run may take the job: it waits for one, or this run had it before (Prefect's own retry)."""
+    return job.status == JobStatus.PENDING or job.flow_run_id == runtime.flow_run.id
+
+
+def _claim(service: Client, job: Job) -> Claimed | Job:
+    """The claim; or the job where it has ended, or was paused, meanwhile."""
+    claim = Claim(host=socket.gethostname(), pid=os.getpid(), flow_run_id=runtime.flow_run.id)
     try:
-        # _sync is taken by the wrapper around it: a hook may run inside a loop
-        found = TuneyardCredentials.load(credentials, _sync=True)  # type: ignore[call-arg]
-        return cast(TuneyardCredentials, found)
-    except ValueError:
-        raise BadInput(
-            f"there is no Tuneyard credentials block called {credentials!r} in Prefect: "
-            "store one with `python -m deployments store-key`"
-        ) from None
+        return service.jobs.claim(job.id, claim)
+    except Conflict:
+        return service.jobs.get(job.id)
+
+
+@contextmanager
+def _at_work(block: TuneyardCredentials, credentials: str, claimed: Claimed, log: Any) -> Iterator[JobRun]:
+    """All that a run has while it is at work; the record hears of it from the first moment."""
+    job, token = claimed.job, claimed.job_token
+    job_folder(job).mkdir(parents=True, exist_ok=True)
+    with ExitStack() as held:
+        service = held.enter_context(block.client(WORKING_PATIENCE))
+        writer = held.enter_context(Client(block.api_url, job_token=token, patience=WORKING_PATIENCE))
+        quick = held.enter_context(Client(block.api_url, job_token=token, patience=0.0, timeout=10.0))
+        pulse = Pulse(quick, job.id, stop_this_process)
+        held.callback(pulse.close)
+        tenant = this_process(claimed.attempt, job.flow_run_id)
+        held.enter_context(only_tenant(job_folder(job), tenant))
+        journal = Journal(quick, job.id, job_folder(job))
+        held.callback(journal.send_rest, 0.0)
+        held.enter_context(journal.hearing())
+        yield JobRun(
+            block, credentials, claimed, log, service=service, writer=writer, pulse=pulse, journal=journal
+        )
+
+
+def stop_this_process() -> None:
+    """Raise TerminationSignal in the main thread, whatever it is doing: as Prefect does when it cancels."""
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _carry_out(run: JobRun, work: Work) -> State[Any]:
     try:
         result = work(run)
-    except JobCancelled:
-        return _end(run, JobEnd(status="cancelled"))
-    except TuneyardError as problem:
-        return _end(run, failure(str(problem)))
+        run.pulse.close()  # nothing asks a run to stop that has come to its end
     except TerminationSignal:
-        with Client(run.block.api_url, job_token=run.token, patience=LEAVING_PATIENCE) as writer:
-            writer.jobs.end(run.job.id, _why_stopped())
-        raise
+        state = stopped(run)
+        if state is None:
+            raise
+        return state
+    except ProcessKilled as killed:
+        return lost(run, killed)
+    except TuneyardError as problem:
+        return failed(run, problem)
     except Exception as surprise:
-        _end(run, failure(f"{type(surprise).__name__}: {surprise}"))
+        failed(run, surprise)
         raise
-    return _end(run, JobEnd(status="completed", result=result))
-
-
-def _end(run: JobRun, end: JobEnd) -> State[Any]:
-    """End the job, however long the API needs to come back, and give the state that says the same in Prefect.
-
-    With the token, not the service key: a run that a newer attempt has replaced must not end that one's job.
-    """
-    job = run.writer.jobs.end(run.job.id, end)
-    run.progress.bar(job.progress, job.error or f"Job {job.id}: {job.status}")
-    return _as_state(job)
-
-
-def _as_state(job: Job) -> State[Any]:
-    """What Prefect shows for an ended job. The record decides: it may say cancelled to a run that had finished."""
-    if job.status == JobStatus.COMPLETED:
-        return Completed(message=f"Job {job.id} completed.")
-    if job.status == JobStatus.CANCELLED:
-        return Cancelled(message=f"Job {job.id} was cancelled.")
-    return Failed(message=f"Job {job.id} failed: {job.error}")
-
-
-def _why_stopped() -> JobEnd:
-    """Prefect asks a run to stop for two reasons, by the same signal; its state tells which."""
-    with get_client(sync_client=True) as prefect:
-        run_id = runtime.flow_run.id
-        state = prefect.read_flow_run(run_id).state if run_id else None
-    if state and state.type in (StateType.CANCELLING, StateType.CANCELLED):
-        return JobEnd(status="cancelled")
-    return failure("The worker was stopped while the job ran. Run it again.")
-
-
-def failure(reason: str) -> JobEnd:
-    """A failed end. What is too long for the record is cut: a job must not stay open for the length of its error."""
-    return JobEnd(status="failed", error=reason[:LONGEST_ERROR])
-
-
-def close_job(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001
-    """Hook for cancelled and crashed runs: end the job that the run left open.
-
-    It runs in a process of its own and knows only the run's id. The trainer needs no stopping: the kernel ends
-    it with its parent.
-    """
-    credentials = (flow_run.parameters or {}).get("credentials", DEFAULT_CREDENTIALS)
-    if state.type == StateType.CANCELLED:
-        end = JobEnd(status="cancelled")
-    else:
-        end = failure(f"The run ended without a word: {state.message or state.name}")
-    with load(credentials).client() as service:
-        for job in service.jobs.list(flow_run_id=str(flow_run.id)).items:
-            if not job.status.is_final:
-                service.jobs.end(job.id, end)
+    return completed(run, result)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
 from flows.job_run import JobRun
 from tasks.model import fetch_model
 from tuneyard.errors import BadInput, NotFound
@@ -12,7 +15,8 @@ from tuneyard.home import home
 ARTIFACT = "artifact:"
 
 
-def fetch(run: JobRun, model: str) -> Path:
+@task(cache_policy=NO_CACHE)
+def get_model(run: JobRun, model: str) -> Path:
     """A local folder for any form of model name; an artifact's is looked up in the record."""
     run.at(f"Getting the model {model}")
     if not model.startswith(ARTIFACT):

@@ -1,50 +1,85 @@
-"""Makes one batch of tensors out of token rows: padded to the longest, the loss on completions only."""
+"""Makes one batch of tensors out of token rows: the loss on what is learnt, and no row sees another.
+
+An item of a batch is a block of rows: of one row, padded to the longest; or of several, packed one after the other.
+"""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from tasks.render import TokenRow
 
 IGNORED = -100  # torch's cross entropy passes over this label
+Layout = Literal["padded", "packed", "flat"]
+
+
+@dataclass(frozen=True)
+class Block:
+    """What takes one place in a batch."""
+
+    rows: tuple[TokenRow, ...]
+
+    def __len__(self) -> int:
+        return sum(len(row.ids) for row in self.rows)
 
 
 @dataclass(frozen=True)
 class Collator:
-    """Rows to a batch for `model(**batch)`.
+    """Blocks to a batch for `model(**batch)`, with `tokens`, the number of tokens that are no padding.
 
     Args:
-        pad: Fills short rows up; never read, the attention mask hides it.
-        narrow: The model takes `logits_to_keep`: then the head computes only the positions from which some row
-            of the batch predicts a completion token. The loss is the same, a long prompt's logits are not made.
+        pad: Fills short blocks up; what it does there is never read.
+        narrow: The model takes `logits_to_keep`: then the head computes only the positions from which some block
+            of the batch predicts a learnt token. The loss is the same, a long prompt's logits are not made.
+        layout: padded: an attention mask hides the padding. packed: no mask, but positions that begin anew with
+            every row, from which transformers makes one that keeps rows apart. flat: all rows of the batch one
+            after the other, as FlashAttention's variable lengths want it; there is no padding then.
     """
 
     pad: int
     narrow: bool
+    layout: Layout = "padded"
 
-    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """input_ids and attention_mask are (rows, longest); labels (rows, longest), or (rows, kept) if narrow."""
+    def __call__(self, blocks: Sequence[Block]) -> dict[str, Any]:
+        """input_ids are (blocks, longest), in the flat layout (1, tokens); labels too, or (…, kept) if narrow."""
         import torch
 
-        tokens = [row["row"] for row in rows]
-        shape = (len(tokens), max(len(row.ids) for row in tokens))
-        ids, mask = torch.full(shape, self.pad), torch.zeros(shape, dtype=torch.long)
-        labels = torch.full(shape, IGNORED)
-        for at, row in enumerate(tokens):
-            size = len(row.ids)
-            ids[at, :size] = torch.tensor(row.ids)
-            mask[at, :size] = 1
-            labels[at, row.completion_start : size] = ids[at, row.completion_start : size]
-        batch = {"input_ids": ids, "attention_mask": mask}
+        if self.layout == "flat":
+            blocks = [Block(tuple(row for block in blocks for row in block.rows))]
+        shape = (len(blocks), max(map(len, blocks)))
+        ids, labels = torch.full(shape, self.pad), torch.full(shape, IGNORED)
+        mask, positions = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
+        for at, block in enumerate(blocks):
+            start = 0
+            for row in block.rows:
+                own = slice(start, start + len(row.ids))
+                ids[at, own] = torch.tensor(row.ids)
+                mask[at, own] = 1
+                positions[at, own] = torch.arange(len(row.ids))
+                for first, end in row.learnt:  # a row's first token is predicted by nothing
+                    span = slice(start + max(first, 1), start + end)
+                    labels[at, span] = ids[at, span]
+                start = own.stop
+            positions[at, start:] = torch.arange(shape[1] - start)
+        context: dict[str, Any] = {"attention_mask": mask}
+        if self.layout != "padded":
+            context = {
+                "position_ids": positions,
+                "use_cache": False,
+            }  # with a cache, positions keep no rows apart
+        batch = {"input_ids": ids, **context, **self._targets(labels)}
+        return batch | {"tokens": sum(map(len, blocks))}
+
+    def _targets(self, labels: Any) -> dict[str, Any]:
         if not self.narrow:
-            return {**batch, "labels": labels}
+            return {"labels": labels}
         targets = labels[:, 1:]  # position p predicts token p + 1
         kept = (targets != IGNORED).any(dim=0).nonzero().squeeze(1)
         targets = targets[:, kept].contiguous()
-        return {**batch, "labels": targets, "shift_labels": targets, "logits_to_keep": kept}
+        return {"labels": targets, "shift_labels": targets, "logits_to_keep": kept}
 
 
 def can_narrow(model: Any) -> bool:
@@ -54,6 +89,6 @@ def can_narrow(model: Any) -> bool:
     return takes_more and "logits_to_keep" in parameters
 
 
-def as_items(rows: list[TokenRow]) -> list[dict[str, Any]]:
-    """The form that Trainer wants: its length grouping looks for `input_ids`."""
-    return [{"input_ids": row.ids, "row": row} for row in rows]
+def one_by_one(rows: Sequence[TokenRow]) -> list[Block]:
+    """Each row in a block of its own."""
+    return [Block((row,)) for row in rows]

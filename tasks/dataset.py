@@ -1,19 +1,60 @@
-"""Reads training rows and test suites: JSON Lines, UTF-8, every fault named by file and line."""
+"""Reads what a model is taught with, and test suites; every row that cannot be used is a fault by file and line."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from tasks.data_source import local_content, open_source
+from tasks.examples import Example, Taught
+from tasks.faults import Fault, RowFault, quoted, refuse
+from tasks.row_forms import ALL_FIELDS, FIELDS, Form, form_of, taught_by, text_in, unused_fields
+from tasks.stored_file import StoredFile, demand_kind, kind_of, unpacked
+from tasks.tabular import Records, read_records
 from tuneyard.errors import BadInput
 from tuneyard.shapes import Prompt
 
-ROW_FIELDS = ("prompt", "completion")
 SUITE_FIELDS = ("prompt", "expected", "tags")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set as it was read: what can be taught, and what is wrong with the rest.
+
+    `sha256` is that of the stored bytes. `unused` names the fields that the form has no use for, with the lines that
+    have them; a table's columns stand there with none.
+    """
+
+    uri: str
+    sha256: str
+    form: Form
+    rows: list[Taught]
+    faults: list[Fault]
+    unused: dict[str, list[int]]
+
+
+def read_dataset(uri: str, form: Form | Literal["auto"] = "auto") -> Dataset:
+    """Everything in a data set.
+
+    Args:
+        uri: As `tasks.data_source.open_source` takes it.
+        form: The form of every row; auto: that of the first record.
+
+    Raises:
+        BadInput: it cannot be had or opened, holds no row, or its first record's form is unknown.
+    """
+    source = open_source(uri)
+    parts = [read_records(unpacked(file), demand_kind(file), source.uri, ALL_FIELDS) for file in source.files]
+    records = _joined(parts)
+    if not records.rows:
+        if records.faults:
+            refuse(records.faults)
+        raise BadInput("there are no rows in it", file=source.uri)
+    found = _form(records, source.uri) if form == "auto" else form
+    rows, faults, unused = _sorted_out(records, found, source.uri)
+    faults = sorted([*records.faults, *faults], key=lambda fault: fault.line or 0)
+    return Dataset(source.uri, source.sha256, found, rows, faults, unused)
 
 
 @dataclass(frozen=True)
@@ -35,81 +76,104 @@ class Rows:
 
 
 def read_rows(path: Path) -> Rows:
-    """The training rows {prompt, completion} of a JSONL file.
+    """The training rows {prompt, completion} of a file.
 
     Raises:
-        BadInput: the file is missing, not UTF-8 or empty, or a line is not such a row.
+        BadInput: the file is missing, unreadable or empty, or rows of it are not such rows.
     """
-    content = _content(path)
-    rows = []
-    for line, record in _records(path, content):
-        _refuse_unknown(record, ROW_FIELDS, path, line)
-        rows.append(Row(_text(record, "prompt", path, line), _text(record, "completion", path, line), line))
-    if not rows:
-        raise BadInput("there are no rows in it", file=str(path))
-    return Rows(rows, hashlib.sha256(content).hexdigest(), path)
+    found = whole(read_dataset(str(path), "prompt_completion"))
+    rows = [
+        Row(row.turns[0].text, row.turns[1].text, row.line) for row in found.rows if isinstance(row, Example)
+    ]
+    return Rows(rows, found.sha256, path)
+
+
+def whole(dataset: Dataset) -> Dataset:
+    """The data set itself. Raises BadInput, for all faults at once, if a row of it cannot be used."""
+    if dataset.faults:
+        refuse(dataset.faults)
+    return dataset
 
 
 def read_suite(path: Path) -> list[Prompt]:
-    """The prompts {prompt, expected, tags?} of a test suite.
+    """The prompts {prompt, expected, tags?} of a test suite: JSON Lines, where the name's ending says nothing else.
 
     Raises:
-        BadInput: as `read_rows`.
+        BadInput: the file is missing, unreadable or empty, or rows are not such prompts; names all of those.
     """
-    prompts = []
-    for line, record in _records(path, _content(path)):
-        _refuse_unknown(record, SUITE_FIELDS, path, line)
-        tags = record.get("tags", [])
-        if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-            raise BadInput("must be a list of texts", file=str(path), line=line, field="tags")
-        prompt, expected = (_text(record, field, path, line) for field in ("prompt", "expected"))
-        prompts.append(Prompt(prompt=prompt, expected=expected, tags=tags))
+    file = StoredFile(str(path), local_content(path))
+    wanted = frozenset(SUITE_FIELDS)
+    records = read_records(unpacked(file), kind_of(file.name) or "jsonl", file.name, wanted)
+    prompts, faults = [], records.faults
+    for line, record in records.rows:
+        try:
+            prompts.append(_prompt(record))
+        except RowFault as fault:
+            faults.append(fault.at(file.name, line))
+    if faults:
+        refuse(sorted(faults, key=lambda fault: fault.line or 0))
     if not prompts:
-        raise BadInput("there are no prompts in it", file=str(path))
+        raise BadInput("there are no prompts in it", file=file.name)
     return prompts
 
 
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise BadInput(f"there is no such file (looked in {Path.cwd()})", file=str(path)) from None
-    except OSError as error:
-        raise BadInput(f"it cannot be read: {error.strerror}", file=str(path)) from None
+def _prompt(record: dict[str, Any]) -> Prompt:
+    for name in record:
+        if name not in SUITE_FIELDS:
+            known = ", ".join(SUITE_FIELDS)
+            raise RowFault("wrong_fields", f"unknown field; a row may have {known}", quoted(name))
+    tags = record.get("tags", [])
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+        raise RowFault("wrong_fields", "must be a list of texts", "tags")
+    return Prompt(prompt=text_in(record, "prompt"), expected=text_in(record, "expected"), tags=tags)
 
 
-def _records(path: Path, content: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Each line's object with its line number; blank lines are passed over."""
-    for line, raw in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
-        if not raw.strip():
-            continue
+def _joined(parts: list[Records]) -> Records:
+    """A hub data set's files as one: its rows are counted through, as the hub's own viewer does."""
+    if len(parts) == 1:
+        return parts[0]
+    joined = Records(columns=parts[0].columns if parts else None)
+    for part in parts:
+        before = len(joined.rows) + len(joined.faults)
+        lines = sorted([line for line, _ in part.rows] + [fault.line or 0 for fault in part.faults])
+        number = {line: before + at for at, line in enumerate(lines, start=1)}
+        joined.rows += [(number[line], record) for line, record in part.rows]
+        joined.faults += [
+            Fault(fault.code, fault.problem, fault.file, number[fault.line or 0], fault.field)
+            for fault in part.faults
+        ]
+    return joined
+
+
+def _form(records: Records, file: str) -> Form:
+    line, first = records.rows[0]
+    found = form_of(dict.fromkeys(records.columns) if records.columns is not None else first)
+    if found is None:
+        fields = ", ".join(map(quoted, records.columns or first)) or "none"
+        known = "; ".join(f"{form}: {', '.join(names)}" for form, names in FIELDS.items())
+        problem = f"its fields ({fields}) are those of no form. The forms are {known}"
+        raise BadInput(problem, file=file, line=None if records.columns else line)
+    return found
+
+
+def _sorted_out(
+    records: Records, form: Form, file: str
+) -> tuple[list[Taught], list[Fault], dict[str, list[int]]]:
+    """(what is taught, what cannot be, the fields not used and the lines they stand in)."""
+    rows: list[Taught] = []
+    faults: list[Fault] = []
+    unused: dict[str, list[int]] = {name: [] for name in records.columns or () if name not in FIELDS[form]}
+    strict = records.columns is None and form == "prompt_completion"
+    for line, record in records.rows:
+        extra = unused_fields(record, form) if records.columns is None else []
         try:
-            record = json.loads(raw.decode("utf-8"))
-        except UnicodeDecodeError:
-            raise BadInput("the line is not UTF-8 text", file=str(path), line=line) from None
-        except (json.JSONDecodeError, RecursionError) as error:
-            reason = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deep"
-            raise BadInput(f"the line is not JSON: {reason}", file=str(path), line=line) from None
-        if not isinstance(record, dict):
-            raise BadInput("the line is not a JSON object", file=str(path), line=line)
-        yield line, record
-
-
-def _refuse_unknown(record: dict[str, Any], known: tuple[str, ...], path: Path, line: int) -> None:
-    """A misspelt field is a fault in the data, not something to train without."""
-    for field in record:
-        if field not in known:
-            raise BadInput(
-                f"unknown field; a line may have {', '.join(known)}", file=str(path), line=line, field=field
-            )
-
-
-def _text(record: dict[str, Any], field: str, path: Path, line: int) -> str:
-    if field not in record:
-        raise BadInput("is missing", file=str(path), line=line, field=field)
-    value = record[field]
-    if not isinstance(value, str):
-        raise BadInput("must be text", file=str(path), line=line, field=field)
-    if not value.strip():
-        raise BadInput("is empty", file=str(path), line=line, field=field)
-    return value
+            if strict and extra:
+                known = ", ".join(FIELDS[form])
+                raise RowFault("wrong_fields", f"unknown field; a row may have {known}", quoted(extra[0]))
+            rows.append(taught_by(record, form, line, file))
+        except RowFault as fault:
+            faults.append(fault.at(file, line))
+            continue
+        for name in extra:
+            unused.setdefault(name, []).append(line)
+    return rows, faults, unused

@@ -6,7 +6,9 @@ A card that is lost, or a counter that it does not have, takes nothing else down
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,10 +22,40 @@ CPU_WINDOW = (
 )
 
 
+class NoGpu(Exception):
+    """This host has no card that can be used; the message says why in words."""
+
+
+class GpusUnreadable(NoGpu):
+    """There is a driver, and it does not answer as it should: a state that somebody has to end, not a host
+    without cards."""
+
+
+@dataclass(frozen=True)
+class CardProcess:
+    """A process that computes on a card; `memory` in bytes, None where the driver does not say."""
+
+    pid: int
+    memory: int | None
+
+
+@dataclass(frozen=True)
+class CardUse:
+    """What is on one card, or on one MIG slice of it; `error` says why it cannot be used, if it cannot.
+
+    In a container NVML often shows memory in use and no process: those of other containers are hidden.
+    """
+
+    uuid: str
+    memory_used: int | None  # bytes; None on chips that share the host's memory
+    processes: tuple[CardProcess, ...]
+    error: str | None = None
+
+
 def read_host() -> HostSample:
     """One reading, now. `no_gpu` says in words why there are no cards, where there are none."""
     memory = psutil.virtual_memory()
-    driver, no_gpu, cards = _read_cards()
+    driver, no_gpu, cards = _read_samples()
     return HostSample(
         host=socket.gethostname(),
         taken_at=datetime.now(UTC),
@@ -63,25 +95,103 @@ class CardMeter:
             return None  # MIG slices have no such counter
 
 
-def _read_cards() -> tuple[str | None, str | None, list[GpuSample]]:
-    """(driver version, why there are no cards, the cards)."""
+def read_uses() -> list[CardUse]:
+    """What is on each thing that a process can be given: a whole card, or a slice of one that is in MIG mode.
+
+    Raises:
+        NoGpu: there is no card.
+        GpusUnreadable: there is a driver, and NVML fails.
+    """
+    import pynvml
+
+    with _nvml():
+        uses = [use for index in range(pynvml.nvmlDeviceGetCount()) for use in _uses_of(index)]
+    if not uses:
+        raise NoGpu("no GPU here: the NVIDIA driver finds no card")
+    return uses
+
+
+@contextmanager
+def _nvml() -> Iterator[None]:
     import pynvml
 
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError_LibraryNotFound:
-        return None, "no GPU here: this host has no NVIDIA driver library (libnvidia-ml.so.1)", []
+        raise NoGpu("no GPU here: this host has no NVIDIA driver library (libnvidia-ml.so.1)") from None
     except pynvml.NVMLError_DriverNotLoaded:
-        return None, "no GPU here: the NVIDIA driver is installed but not loaded", []
+        raise NoGpu("no GPU here: the NVIDIA driver is installed but not loaded") from None
     except pynvml.NVMLError as error:
-        return None, f"no GPU can be read: NVML does not start ({error})", []
+        raise GpusUnreadable(f"no GPU can be read: NVML does not start ({error})") from None
     try:
-        driver = str(pynvml.nvmlSystemGetDriverVersion())
-        cards = [_read_card(index) for index in range(pynvml.nvmlDeviceGetCount())]
+        yield
     except pynvml.NVMLError as error:
-        return None, f"no GPU can be read: {error}", []
+        raise GpusUnreadable(f"no GPU can be read: {error}") from None
     finally:
         pynvml.nvmlShutdown()
+
+
+def _uses_of(index: int) -> list[CardUse]:
+    import pynvml
+
+    uuid = f"unreadable-{index}"
+    try:
+        card = pynvml.nvmlDeviceGetHandleByIndex(index)
+        uuid = str(pynvml.nvmlDeviceGetUUID(card))
+        return [_use_of(part) for part in (_slices(card) if _is_sliced(card) else [card])]
+    except pynvml.NVMLError as error:
+        return [CardUse(uuid, None, (), error=str(error))]
+
+
+def _is_sliced(card: Any) -> bool:
+    """Whether the card is in MIG mode: then a process can be given its slices alone."""
+    import pynvml
+
+    try:
+        return bool(pynvml.nvmlDeviceGetMigMode(card)[0] != pynvml.NVML_DEVICE_MIG_DISABLE)
+    except (pynvml.NVMLError_NotSupported, pynvml.NVMLError_FunctionNotFound):
+        return False
+
+
+def _slices(card: Any) -> list[Any]:
+    import pynvml
+
+    slices = []
+    for index in range(pynvml.nvmlDeviceGetMaxMigDeviceCount(card)):
+        try:
+            slices.append(pynvml.nvmlDeviceGetMigDeviceHandleByIndex(card, index))
+        except pynvml.NVMLError_NotFound:
+            continue  # a place that no slice has been made in
+    return slices
+
+
+def _use_of(card: Any) -> CardUse:
+    import pynvml
+
+    try:
+        memory = int(pynvml.nvmlDeviceGetMemoryInfo(card).used)
+    except pynvml.NVMLError_NotSupported:
+        memory = None
+    return CardUse(
+        uuid=str(pynvml.nvmlDeviceGetUUID(card)),
+        memory_used=memory,
+        processes=tuple(
+            CardProcess(process.pid, process.usedGpuMemory)
+            for process in pynvml.nvmlDeviceGetComputeRunningProcesses(card)
+        ),
+    )
+
+
+def _read_samples() -> tuple[str | None, str | None, list[GpuSample]]:
+    """(driver version, why there are no cards, the cards)."""
+    import pynvml
+
+    try:
+        with _nvml():
+            driver = str(pynvml.nvmlSystemGetDriverVersion())
+            cards = [_read_card(index) for index in range(pynvml.nvmlDeviceGetCount())]
+    except NoGpu as none:
+        return None, str(none), []
     return driver, None if cards else "no GPU here: the NVIDIA driver finds no card", cards
 
 

@@ -1,8 +1,8 @@
 """Starts a child process for heavy work, watches it, and makes sure that nothing of it is left.
 
-The child lives in its own session and process group. A thread of its own starts, ends and reaps it: Prefect
-delivers SIGTERM as an exception in the main thread, at any instruction, and a clean-up that runs there could
-itself be cut short by the next one.
+Between the two stands a keeper process (`tasks.keeper`), which ends the child and all that came from it, also where
+this process is killed. Prefect delivers SIGTERM as an exception in the main thread, at any instruction: it can cut
+short a clean-up here, but not one over there.
 """
 
 from __future__ import annotations
@@ -12,24 +12,27 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tasks.child import PARENT_VARIABLE
+from tasks.child import KINDS, STOPPED
 from tasks.durable import write_json
-from tuneyard.errors import BadInput, WorkFailed
+from tuneyard.errors import BadInput, ProcessKilled, WorkFailed
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LAST_LINES = 15
+SUMMARY_LINES = 45  # torch.distributed.run ends with a table, below what the rank said that failed
+TICK = 0.05
 LONGEST_LINE = 500  # in an error message; a flood's lines would not fit into the record
 # OpenMP threads that wait by spinning starve one another as soon as anything else wants the cores.
 GENTLE = {"OMP_WAIT_POLICY": "PASSIVE"}
 QUIET = {
     "PYTHONUNBUFFERED": "1",
+    "PYTHONSAFEPATH": "1",
     "TQDM_DISABLE": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -45,23 +48,30 @@ def run_child(
     secrets: dict[str, str],
     watch: Callable[[], None],
     say: Callable[[str], None],
+    environment: Mapping[str, str] | None = None,
+    processes: int = 1,
     interval: float = 1.0,
     grace: float = 20.0,
 ) -> dict[str, Any]:
     """Runs `python -m <module> <folder>` to its end and returns its folder/result.json.
 
+    However this ends, nothing that the child started is left then, in whatever session or process group.
+
     Args:
         module: A module whose main calls `tasks.child.serve`.
         plan: Becomes folder/plan.json; never put a secret here.
         folder: Made if need be; keeps plan, log and result. What an earlier child left is used by the new one.
-        secrets: One JSON line on the child's stdin.
+        secrets: One JSON line on the child's stdin; of several processes, rank 0 reads it.
         watch: Called about every `interval` seconds; an exception out of it stops the child and goes on.
         say: Called with each new line of the child's output.
+        environment: Added to this process's own: which cards the child may use.
+        processes: More than one: so many ranks of `torch.distributed.run`, one a card.
         grace: Seconds between SIGTERM and SIGKILL.
 
     Raises:
         BadInput: the child says that what the user gave cannot be used.
-        WorkFailed: the child ended without a result.
+        OutOfMemory, Diverged: the child says so.
+        WorkFailed: the child ended without a result; ProcessKilled where a signal ended it that was not ours.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for stale in ("result.json", "failure.json"):
@@ -70,23 +80,31 @@ def run_child(
     log = folder / "child.log"
     log.touch()
     tail = Tail(log, start=log.stat().st_size)
-    last: deque[str] = deque(maxlen=LAST_LINES)
+    last: deque[str] = deque(maxlen=LAST_LINES if processes == 1 else SUMMARY_LINES)
 
     def relay(lines: list[str]) -> None:
         for line in lines:
             last.append(line)
             say(line)
 
-    keeper = _Keeper(module, folder, secrets, grace)
+    order = {"command": _command(module, folder, processes), "grace": grace, "secrets": secrets}
+    keeper = _Keeper(folder)
     try:
-        keeper.start()
-        while not keeper.ended.wait(interval):
+        keeper.start(order, {**_environment(processes), **(environment or {})})
+        while not keeper.ends_within(interval):
             relay(tail.new_lines())
             watch()
         relay(tail.rest())
     finally:
-        keeper.stop()
-    return _outcome(module, folder, keeper.returncode(), list(last))
+        code = keeper.stop()
+    return _outcome(module, folder, code, list(last))
+
+
+def _command(module: str, folder: Path, processes: int) -> list[str]:
+    command = [sys.executable, "-m", module, str(folder)]
+    if processes > 1:
+        command[1:1] = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    return command
 
 
 def _outcome(module: str, folder: Path, code: int, last: list[str]) -> dict[str, Any]:
@@ -99,14 +117,18 @@ def _outcome(module: str, folder: Path, code: int, last: list[str]) -> dict[str,
             raise BadInput(
                 failure["problem"], file=failure["file"], line=failure["line"], field=failure["field"]
             )
-        raise WorkFailed(failure["message"])
+        raise KINDS[failure["kind"]](failure["message"])
     words = "\n".join(line[:LONGEST_LINE] for line in last) or "(it printed nothing)"
-    raise WorkFailed(f"{module} {_ending(code)}. Its last lines ({folder / 'child.log'}):\n{words}")
+    rank_killed = any("Signal 9 (SIGKILL)" in line for line in last)  # as torch.distributed.run says it
+    how = ProcessKilled if code < 0 or code == STOPPED or rank_killed else WorkFailed
+    raise how(f"{module} {_ending(code)}.\nIts last lines ({folder / 'child.log'}):\n{words}")
 
 
 def _ending(code: int) -> str:
     if code == -signal.SIGKILL:
         return "was ended by SIGKILL (by somebody, or by the kernel for want of memory)"
+    if code == STOPPED:
+        return "was ended by SIGTERM"
     if code < 0:
         return f"was ended by {signal.Signals(-code).name}"
     return f"ended with exit code {code} and no result"
@@ -146,96 +168,75 @@ class Tail:
 
 
 class _Keeper:
-    """Owns the child from start to reaping, in a thread that no signal handler interrupts.
+    """The keeper process, and through it the child. Every exception may come at any instruction of this."""
 
-    The thread also outlives the child because PR_SET_PDEATHSIG counts from the starting *thread*'s end. It is
-    not a daemon: an interpreter that shuts down waits for it.
-    """
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
 
-    def __init__(self, module: str, folder: Path, secrets: dict[str, str], grace: float) -> None:
-        self.ended = threading.Event()
-        self._stopping = threading.Event()
-        self._hurried = threading.Event()
-        self._command = [sys.executable, "-P", "-m", module, str(folder)]
-        self._log = folder / "child.log"
-        self._secrets = secrets
-        self._grace = grace
-        self._code: int | None = None
-        self._error: Exception | None = None
-        self._thread = threading.Thread(target=self._keep, name=f"keeper of {module}")
+    def start(self, order: dict[str, Any], environment: Mapping[str, str]) -> None:
+        with (self._folder / "child.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tasks.keeper", str(self._folder)],
+                bufsize=0,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=True,
+            )
+        self._say(json.dumps(order))
 
-    def start(self) -> None:
-        self._thread.start()
+    def ends_within(self, seconds: float) -> bool:
+        """Whether all is over, waiting for that so long."""
+        assert self._process is not None
+        deadline = time.monotonic() + seconds
+        while not _has_ended(self._process):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(min(TICK, seconds))
+        return True
 
-    def stop(self) -> None:
-        """Returns when nothing of the child is left; an exception raised meanwhile only shortens the grace."""
-        self._stopping.set()
-        if self._thread.ident is None:
-            return
-        try:
-            self._thread.join()
-        except BaseException:
-            self._hurried.set()
-            self._thread.join()
-            raise
+    def stop(self) -> int:
+        """Returns when nothing of the child is left, with how it ended, as `subprocess` counts.
 
-    def returncode(self) -> int:
-        """How the child ended, as `subprocess` counts: below zero is a signal. Raises what starting it raised."""
-        if self._error is not None:
-            raise self._error
-        assert self._code is not None
-        return self._code
+        An exception raised meanwhile shortens the grace, and is raised at the end.
+        """
+        if self._process is None:
+            return 0
+        hurried: BaseException | None = None
+        order = "stop"
+        while True:
+            try:
+                self._say(order)
+                while not self.ends_within(1.0):
+                    pass
+                break
+            except BaseException as error:  # noqa: BLE001  # a second signal must not leave a trainer behind
+                hurried, order = error, "now"
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        code = self._process.wait()
+        if hurried is not None:
+            raise hurried
+        return code
 
-    def _keep(self) -> None:
-        try:
-            with self._log.open("ab") as log:
-                process = subprocess.Popen(
-                    self._command,
-                    stdin=subprocess.PIPE,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    env=_environment(),
-                    start_new_session=True,
-                )
-            self._attend(process)
-        except OSError as error:
-            self._error = error
-        finally:
-            self.ended.set()
-
-    def _attend(self, process: subprocess.Popen[bytes]) -> None:
-        try:
-            _hand_over(process, self._secrets)
-            while not _has_ended(process) and not self._stopping.wait(0.1):
-                pass
-            if not _has_ended(process):
-                os.killpg(process.pid, signal.SIGTERM)
-                deadline = time.monotonic() + self._grace
-                while not _has_ended(process) and time.monotonic() < deadline:
-                    if self._hurried.wait(0.05):
-                        break
-        finally:
-            # The leader is not reaped yet, so the group's number cannot belong to anybody else.
-            os.killpg(process.pid, signal.SIGKILL)
-            self._code = process.wait()
-
-
-def _hand_over(process: subprocess.Popen[bytes], secrets: dict[str, str]) -> None:
-    assert process.stdin is not None
-    try:
-        process.stdin.write(json.dumps(secrets).encode() + b"\n")
-        process.stdin.close()
-    except BrokenPipeError:
-        pass  # it died at once; its exit code and log say why
+    def _say(self, line: str) -> None:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):  # it has ended; how, its exit code says
+            self._process.stdin.write(line.encode() + b"\n")
 
 
 def _has_ended(process: subprocess.Popen[bytes]) -> bool:
-    """Whether the child is dead, seen without reaping it."""
+    """Whether it is dead, seen without reaping it and without a lock that an exception could leave locked."""
     return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
-def _environment() -> dict[str, str]:
+def _environment(processes: int) -> dict[str, str]:
     """Ours, so that `tasks` is importable from any working folder and no progress bar is drawn in a log."""
     paths = [str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]
-    ours = {"PYTHONPATH": os.pathsep.join(paths), PARENT_VARIABLE: str(os.getpid())}
-    return {**GENTLE, **os.environ, **QUIET, **ours}
+    gentle = dict(GENTLE)
+    if processes > 1:  # torch.distributed.run would give each rank one thread
+        gentle["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // processes))
+    return {**gentle, **os.environ, **QUIET, "PYTHONPATH": os.pathsep.join(paths)}

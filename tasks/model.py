@@ -58,6 +58,8 @@ def fetch_model(reference: str, home: Path, say: Say) -> Path:
 
 
 def _checked(folder: Path) -> Path:
+    if (folder / "adapter_config.json").exists():
+        return folder  # an adapter; whoever loads it looks for its base
     if not (folder / "config.json").exists():
         raise BadInput(f"{folder} is not a transformers model: it has no config.json", field="model")
     if not any(True for pattern in WEIGHTS for _ in folder.glob(pattern)):

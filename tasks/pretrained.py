@@ -1,11 +1,11 @@
-"""Loads a local transformers folder; for child processes (torch and transformers come with it)."""
+"""Loads a local transformers folder, or an adapter's; for child processes (torch and transformers come with it)."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from tasks.render import TokenRow
+from tasks.adapter import is_adapter, load_merged
 from tuneyard.errors import BadInput
 
 
@@ -19,8 +19,12 @@ def load_tokenizer(folder: Path) -> Any:
         raise BadInput(f"the model's tokenizer cannot be loaded: {error}", file=str(folder)) from error
 
 
-def load_model(folder: Path, dtype: Any) -> Any:
-    """The causal language model in `dtype`; greedy, with no sampling settings left over from its maker.
+def load_model(folder: Path, dtype: Any, attention: str | None = None, quantization: Any = None) -> Any:
+    """The causal language model in `dtype`; an adapter's folder gives its base model with the adapter merged in.
+
+    Args:
+        attention: transformers' name of an implementation; None: the one that the model prefers.
+        quantization: A quantization config of transformers, for a model that is not an adapter's.
 
     Raises:
         BadInput: the folder does not hold a model that transformers can load.
@@ -28,11 +32,15 @@ def load_model(folder: Path, dtype: Any) -> Any:
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
+    if is_adapter(folder):
+        return load_merged(folder, load_model, dtype, attention)
+    extra = {} if quantization is None else {"quantization_config": quantization, "device_map": {"": 0}}
     try:
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
+        return AutoModelForCausalLM.from_pretrained(
+            folder, dtype=dtype, attn_implementation=attention, **extra
+        )
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise BadInput(f"the model cannot be loaded: {error}", file=str(folder)) from error
-    return model
 
 
 def end_tokens(model: Any, tokenizer: Any) -> set[int]:
@@ -51,13 +59,3 @@ def context_length(model: Any) -> int | None:
     """The most tokens the model was made for; None where its config does not say."""
     length: int | None = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     return length
-
-
-def refuse_long_rows(rows: list[TokenRow], max_length: int, context: int | None, path: Path) -> None:
-    """Raises BadInput for the first row that is too long: cutting it would teach half an answer."""
-    limit = max_length if context is None else min(max_length, context)
-    whose = "max_length" if limit == max_length else "the model's context"
-    for row in rows:
-        if len(row.ids) > limit:
-            problem = f"the row has {len(row.ids)} tokens and {whose} is {limit}; shorten the row or raise the limit"
-            raise BadInput(problem, file=str(path), line=row.line)

@@ -6,9 +6,11 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from tasks.happening import SPOOL, event_line
 from tuneyard import Client, Reporter
 from tuneyard.errors import ApiError, Unavailable, Unreachable
-from tuneyard.shapes import JobFacts, MetricPoint
+from tuneyard.shapes import JobFacts, MetricPoint, RunEventKind
+from tuneyard.spool import Spool
 
 FACT_PATIENCE = 2.0  # seconds of retrying within one attempt; attempts go on until the facts are told
 FACT_PAUSE = 3.0
@@ -29,6 +31,7 @@ class RunReport:
             self._client = Client(api_url, None, job_token=job_token, patience=FACT_PATIENCE, timeout=10.0)
         self._job_id = job_id
         self._reporter = Reporter(self._client, job_id, folder)
+        self._events = Spool(folder, SPOOL)
         self._facts: dict[str, Any] = {}
         self._facts_lock = threading.Lock()
         self._news = threading.Event()
@@ -51,12 +54,17 @@ class RunReport:
             self._facts |= facts
         self._news.set()
 
+    def event(self, kind: RunEventKind, message: str, *, step: int | None = None, **details: Any) -> None:
+        """Write down what happened; the flow, which outlives this process, sends it."""
+        self._events.append(event_line(kind, message, step, details))
+
     def close(self, patience: float) -> int:
         """Sends what is left for at most about `patience` seconds; returns how many points stay unsent."""
         self._closing.set()
         self._news.set()
         self._thread.join(min(patience, 2 * FACT_PATIENCE))
         left = self._reporter.close(patience)
+        self._events.close()
         if self._client is not None:
             self._client.close()
         return left

@@ -1,29 +1,34 @@
 """Child main: fine-tunes a model, `python -m tasks.train <folder>`.
 
-Plan: {"config": a FinetuneConfig as dict, "model_dir", "rows_path", "output_dir", "api_url", "job_id"}; secrets:
-{"job_token"}. Without api_url or job_token nothing is sent and the points stay in folder/metrics.jsonl.
-Checkpoints lie in folder/checkpoints; a run in a folder that has a whole one goes on from it.
-Result: {"model_dir", "sha256", "size_bytes", "steps", "epochs", "first_loss", "last_loss", "tokens",
-"tokens_per_second", "seconds", "device", "precision"}; tokens and rate count non-padding tokens of the steps that
-this process made, seconds is the wall time of its training loop.
+Plan: {"config": a FinetuneConfig as dict, "model_dir", "output_dir", "api_url", "job_id"}, and "batch" where memory did
+not hold the config's ({"micro", "accumulation"}); secrets: {"job_token"}.
+Without api_url or job_token nothing is sent and the points stay in folder/metrics.jsonl.
+Checkpoints lie in folder/checkpoints; a run in a folder that has a whole one goes on from it, if config, data and base
+model are still the same. SIGTERM leaves a checkpoint behind if there is time for one.
+Result: {"model_dir", "kind": "model" or "adapter", "sha256", "weights_sha256", "size_bytes", "steps", "epochs",
+"first_loss", "last_loss", "best_step" and "eval_loss" (that of the kept weights; null without evaluations), "tokens",
+"tokens_per_second", "seconds", "reporting_seconds", "device", "precision"}. Tokens and rate count non-padding tokens of
+the steps that this process made, seconds is the wall time of its training loop, reporting_seconds its reports' share.
 """
 
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 from typing import Any
 
-from tasks.checkpoint import newest_checkpoint
-from tasks.child import Order, say, serve
-from tasks.dataset import Rows, read_rows
-from tasks.durable import folder_sha256, publish, staging_beside
-from tasks.hardware import Device, Precision, this_device, training_precision
-from tasks.render import TokenRow, row_ids
+from tasks.child import Order, rank, ranks, say, serve
+from tasks.dataset import Dataset, whole
+from tasks.durable import folder_sha256
+from tasks.fingerprint import fingerprint, hold_to
+from tasks.hardware import Device, this_device, training_precision
+from tasks.held_back import read_sides
+from tasks.hush import hushed
+from tasks.memory import Batch
+from tasks.method import refuse_method
+from tasks.provenance import training_facts
 from tasks.report import RunReport
 from tuneyard.configs import FinetuneConfig
-from tuneyard.errors import WorkFailed
 
 LAST_WORDS = 60.0  # seconds to send what is unsent after a whole run
 STOPPING_WORDS = 2.0  # the same when told to stop
@@ -32,10 +37,11 @@ STOPPING_WORDS = 2.0  # the same when told to stop
 def train(order: Order) -> dict[str, Any]:
     """The whole run; raises BadInput before the first step where the data or model cannot be used."""
     plan = order.plan
-    report = RunReport(plan["api_url"], order.secrets.get("job_token"), plan["job_id"], order.folder)
+    report = RunReport(plan["api_url"], order.secrets.get("job_token"), plan["job_id"], _own_folder(order))
     patience = STOPPING_WORDS
     try:
-        result = _fine_tune(order, report)
+        with hushed():
+            result = _fine_tune(order, report)
         patience = LAST_WORDS
     finally:
         unsent = report.close(patience)
@@ -44,97 +50,86 @@ def train(order: Order) -> dict[str, Any]:
     return result
 
 
+def _own_folder(order: Order) -> Path:
+    """Where this rank writes down what it has to tell; rank 0 tells it, in the job's name."""
+    folder = order.folder if rank() == 0 else order.folder / f"rank-{rank()}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def _fine_tune(order: Order, report: RunReport) -> dict[str, Any]:
     config = FinetuneConfig.model_validate(order.plan["config"])
-    rows = read_rows(Path(order.plan["rows_path"]))
     _one_card()
-    report.tell(stage="loading the model")
-    say(f"Loading the model from {order.plan['model_dir']}")
     device = this_device()
-    precision = training_precision(config.precision, device)
-    model, tokenizer, tokens = _load(order, config, rows)
-    say(f"{len(tokens)} rows, {sum(len(row.ids) for row in tokens)} tokens in {rows.path}")
-    say(f"Training on {device.words} in {precision}")
-    result = _fit(order, config, model, tokens, device, precision, report)
-    say(f"Saving the model to {order.plan['output_dir']}")
-    report.tell(stage="saving the model")
-    return {**_save(model, tokenizer, precision, Path(order.plan["output_dir"])), **result}
+    refuse_method(config, device)
+    taught, evaluated = _sides(config)
+    hashes = _hashes(order, taught, evaluated)
+    if rank() == 0:
+        hold_to(fingerprint(config, hashes) | {"gpus": ranks()}, order.folder / "checkpoints")
+    return _trained(order, config, device, taught, evaluated, hashes, report)
 
 
 def _one_card() -> None:
-    """Trainer would split each batch over all the cards that it sees; one process has one card."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
-    os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[0]
+    """Trainer would split each batch over all the cards that it sees; one process has one card.
 
-
-def _load(order: Order, config: FinetuneConfig, rows: Rows) -> tuple[Any, Any, list[TokenRow]]:
+    A rank of several sees them all, and everything that it puts on a card goes to its own.
+    """
+    if ranks() == 1:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[0]
+        return
     import torch
 
-    from tasks.pretrained import context_length, end_tokens, load_model, load_tokenizer, refuse_long_rows
-
-    folder = Path(order.plan["model_dir"])
-    tokenizer = load_tokenizer(folder)
-    model = load_model(folder, torch.float32)
-    ends = end_tokens(model, tokenizer)
-    tokens = [row_ids(tokenizer, row, ends) for row in rows.rows]
-    refuse_long_rows(tokens, config.max_length, context_length(model), rows.path)
-    return model, tokenizer, tokens
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
 
 
-def _fit(
+def _sides(config: FinetuneConfig) -> tuple[Dataset, Dataset | None]:
+    taught, evaluated = read_sides(config)
+    return whole(taught), None if evaluated is None else whole(evaluated)
+
+
+def _hashes(order: Order, taught: Dataset, evaluated: Dataset | None) -> dict[str, str | None]:
+    """SHA-256 of what goes into the run, by the config's field that names it."""
+    model, _ = folder_sha256(Path(order.plan["model_dir"]))
+    others = None if evaluated is None else evaluated.sha256
+    return {"model": model, "dataset": taught.sha256, "eval_dataset": others}
+
+
+def _trained(
     order: Order,
     config: FinetuneConfig,
-    model: Any,
-    tokens: list[TokenRow],
     device: Device,
-    precision: Precision,
+    taught: Dataset,
+    evaluated: Dataset | None,
+    hashes: dict[str, str | None],
     report: RunReport,
 ) -> dict[str, Any]:
-    import torch
+    from tasks.base_weights import load_base
+    from tasks.course import run_course
+    from tasks.material import prepare
+    from tasks.result import keep_result
 
-    from tasks.fitting import Pulse, make_fitter, planned_steps
-    from tasks.gpu import CardMeter
-
-    cached = model.config.use_cache
-    steps, epochs = planned_steps(config, len(tokens))
-    report.tell(stage="training", device=device.words, total_steps=steps, total_epochs=epochs)
-    fitter = make_fitter(model, tokens, config, device, precision, order.folder)
-    pulse = Pulse(report, CardMeter(device.uuid, say), fitter)
-    fitter.add_callback(pulse)
-    checkpoint = newest_checkpoint(order.folder / "checkpoints")
-    if checkpoint is not None:
-        say(f"Going on from {checkpoint.name}")
-    started = time.monotonic()
-    try:
-        fitter.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    except torch.OutOfMemoryError as error:
-        raise WorkFailed(
-            f"{device.words} ran out of memory; lower batch_size or max_length: {error}"
-        ) from error
-    model.config.use_cache = cached  # Trainer switches it off, and would leave a model that generates slowly
-    return {
-        "steps": fitter.state.global_step,
-        "epochs": round(epochs, 4),
-        "first_loss": pulse.losses[0],
-        "last_loss": pulse.losses[-1],
-        "tokens": pulse.tokens,
-        "tokens_per_second": round(pulse.tokens / pulse.step_seconds, 1) if pulse.step_seconds else None,
-        "seconds": round(time.monotonic() - started, 2),
-        "device": device.words,
-        "precision": precision,
-    }
+    folder, output = Path(order.plan["model_dir"]), Path(order.plan["output_dir"])
+    report.tell(stage="loading the model")
+    say(f"Loading the model from {folder}")
+    base = load_base(folder, config, device, training_precision(config.precision, device))
+    material = prepare(base.model, base.tokenizer, taught.rows, evaluated.rows if evaluated else [], config)
+    say(f"{material.rows} rows, {material.tokens} tokens in {taught.uri}")
+    course = run_course(order.folder, config, _batch(order, config), base, material, report)
+    if rank() != 0:
+        return {}
+    say(f"Saving the {course.kind} to {output}")
+    report.tell(stage="saving the model")
+    hardware = {"device": device.words, "precision": base.precision}
+    facts = training_facts(config, hashes, hardware, course.outcome)
+    kept = keep_result(course.model, base, course.kind, facts, output)
+    return {**kept, **course.outcome, **course.measured, **hardware}
 
 
-def _save(model: Any, tokenizer: Any, precision: Precision, output: Path) -> dict[str, Any]:
-    """The model in the format it was trained to be used in, whole under its final name or not there."""
-    import torch
-
-    staging = staging_beside(output)
-    model.to(torch.bfloat16 if precision == "bf16" else torch.float32).save_pretrained(staging)
-    tokenizer.save_pretrained(staging)
-    publish(staging, output)
-    sha256, size = folder_sha256(output)
-    return {"model_dir": str(output), "sha256": sha256, "size_bytes": size}
+def _batch(order: Order, config: FinetuneConfig) -> Batch:
+    smaller = order.plan.get("batch")
+    return Batch(**smaller) if smaller else Batch(config.batch_size, config.gradient_accumulation)
 
 
 if __name__ == "__main__":

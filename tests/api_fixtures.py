@@ -26,9 +26,10 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 from sqlmodel import col, update
 
+from api.access.key_making import fresh_row, permissions_of
+from api.access.pepper import Pepper, make_pepper
 from api.app import create_app
 from api.database import Database
-from api.routes.api_keys import make_key
 from api.schema_head import make_ready
 from api.serving import listen
 from api.settings import Settings
@@ -37,6 +38,11 @@ from tuneyard.shapes import NewApiKey
 
 POSTGRES = Path("/usr/lib/postgresql/15/bin")
 RUN = {"host": "gpu-1", "pid": 7}
+UNLIMITED: dict[str, Any] = {
+    "api_rate_limit_per_key": 1_000_000,
+    "api_rate_limit_failures": 1_000_000,
+    "prefect_api_url": None,  # whatever this machine's own environment says
+}
 
 
 @dataclass
@@ -48,8 +54,13 @@ class Served:
 
     @property
     def database(self) -> Database:
-        database: Database = self.app.state.database
+        database: Database = self.app.state.door.database
         return database
+
+    @property
+    def pepper(self) -> Pepper:
+        pepper: Pepper = self.app.state.door.pepper
+        return pepper
 
 
 class Office:
@@ -64,9 +75,8 @@ class Office:
         self.workspace_id = workspace.pk
 
     def key(self, *scopes: str) -> str:
-        row, text = make_key(
-            self.workspace_id, NewApiKey(name="a key", scopes=list(scopes)), self.served.app.state.pepper
-        )
+        new = NewApiKey(name="a key", scopes=list(scopes), expires_in_days=None)
+        row, text = fresh_row(self.workspace_id, new, sorted(permissions_of(new)), self.served.pepper)
         with self.served.database.writing() as session:
             session.add(row)
         return text
@@ -102,6 +112,11 @@ class Office:
     def end(self, job_id: str, who: str, status: str = "completed", **more: Any) -> httpx.Response:
         return self.call("POST", f"/api/v1/jobs/{job_id}/end", who, json={"status": status} | more)
 
+    def moved(self, job_id: str, **values: Any) -> None:
+        """Put the job's row where a test needs it: times into the past, above all."""
+        with self.served.database.writing() as session:
+            session.exec(update(Job).where(col(Job.id) == job_id).values(**values))
+
     def end_long_ago(self, job_id: str, ago: timedelta) -> None:
         """Move an ended job's end into the past."""
         with self.served.database.writing() as session:
@@ -110,8 +125,9 @@ class Office:
 
 @contextmanager
 def served(settings: Settings) -> Iterator[Served]:
+    make_pepper(settings.home)
     app = create_app(settings)
-    make_ready(app.state.database)
+    make_ready(app.state.door.database)
     listener = listen("127.0.0.1", 0)
     server = uvicorn.Server(
         uvicorn.Config(app, loop="uvloop", http="httptools", log_config=None, access_log=False)
@@ -129,7 +145,7 @@ def served(settings: Settings) -> Iterator[Served]:
 @pytest.fixture(scope="session")
 def sqlite_served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     logging.getLogger("tuneyard.api").setLevel(logging.INFO)
-    settings = Settings(tuneyard_home=tmp_path_factory.mktemp("api"), database_url=None)
+    settings = Settings(tuneyard_home=tmp_path_factory.mktemp("api"), database_url=None, **UNLIMITED)
     with served(settings) as found:
         yield found
 
@@ -184,7 +200,8 @@ def postgres_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def postgres_served(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    settings = Settings(tuneyard_home=tmp_path_factory.mktemp("pg"), database_url=SecretStr(postgres_url))
+    url = SecretStr(postgres_url)
+    settings = Settings(tuneyard_home=tmp_path_factory.mktemp("pg"), database_url=url, **UNLIMITED)
     with served(settings) as found:
         yield found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,18 +11,23 @@ import pytest
 from deployments.local_stack import Stack, running_stack, stop_on_signals
 from deployments.processes import free_port
 from tests.api_fixtures import any_office, office, postgres_served, postgres_url, sqlite_served
+from tests.disturbed import short_config, unbroken
 from tests.tiny_model import make_tiny_model
 
 # A test run that is told to end stops its servers first. And started in the background by a shell without job
 # control it would ignore SIGINT, as would every program that a test interrupts.
 stop_on_signals()
+# Before torch is loaded: threads that spin while they wait take the cores from the servers beside them.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __all__ = [
     "any_office",
     "office",
     "postgres_served",
     "postgres_url",
+    "short_config",
     "sqlite_served",
+    "unbroken",
 ]  # fixtures for every file
 
 

@@ -72,6 +72,15 @@ def job_of(stack: Stack, run_id: str) -> Job:
     return jobs[0]
 
 
+def runs_of(stack: Stack, job_id: str) -> list[dict[str, Any]]:
+    """Every flow run of a job."""
+    body = {"flow_runs": {"tags": {"all_": [f"job:{job_id}"]}}}
+    found: list[dict[str, Any]] = httpx.post(
+        f"{stack.prefect_url}/flow_runs/filter", json=body, timeout=30
+    ).json()
+    return found
+
+
 def finished(stack: Stack, run_id: str) -> Job:
     """The job of a flow run that has ended."""
     ended(stack, run_id)

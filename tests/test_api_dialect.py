@@ -49,7 +49,7 @@ def put(office: Office, job_id: str, token: str, body: Any) -> Any:
 
 
 def test_a_job_is_recorded_with_the_clients_token_or_one_of_ours(any_office: Office) -> None:
-    own = any_office.served.app.state.pepper.digest(any_office.key("all"))[:43]
+    own = any_office.served.app.state.door.pepper.digest(any_office.key("all"))[:43]
     body = {"job_id": "job-1", "model_name": "m", "user_id": "mallory", "status": "pending", "job_token": own}
     key = any_office.key("training")
     made = any_office.call("POST", f"{LOCAL}/jobs", key, json=body).json()

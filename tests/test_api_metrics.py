@@ -60,13 +60,18 @@ def test_a_late_step_does_not_move_the_job_back(any_office: Office) -> None:
     assert [row["step"] for row in read(any_office, job_id)["items"]] == [10, 20, 30]
 
 
-def test_attempts_keep_their_own_points(office: Office) -> None:
-    job_id, first = office.claimed_job()
-    push(office, job_id, first, {"metrics": [{"step": 1}, {"step": 2}]})
-    second = office.claim(job_id)
-    push(office, job_id, second, {"metrics": [{"step": 2}, {"step": 1}]})
-    order = [(row["step"], row["attempt"]) for row in read(office, job_id)["items"]]
-    assert order == [(1, 1), (1, 2), (2, 1), (2, 2)]
+def test_a_step_that_a_resumed_run_reports_again_is_there_once_with_its_newest_point(
+    any_office: Office,
+) -> None:
+    job_id, first = any_office.claimed_job()
+    push(any_office, job_id, first, {"metrics": [{"step": step, "train_loss": 1.0} for step in (1, 2, 3)]})
+    second = any_office.claim(job_id)
+    push(any_office, job_id, second, {"metrics": [{"step": 3, "train_loss": 2.0}, {"step": 2}]})
+    found = read(any_office, job_id)
+    assert [(row["step"], row["attempt"]) for row in found["items"]] == [(1, 1), (2, 2), (3, 2)]
+    assert found["total"] == 3
+    page = read(any_office, job_id, limit=2, offset=1)["items"]
+    assert [row["train_loss"] for row in page] == [None, 2.0]
 
 
 def test_paging_gives_each_point_of_a_long_job_once(any_office: Office) -> None:

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from sqlalchemy.engine import make_url
 from starlette.requests import Request
 
+from api.access.pepper import make_pepper
 from api.app import create_app
 from api.schema_head import make_ready
 from api.settings import Settings
@@ -25,22 +26,29 @@ from tuneyard.keys import mint
 MEMBERS = {"type", "title", "status", "detail", "instance", "request_id", "error"}
 
 
+def test_an_unknown_path_is_told_only_to_who_may_come_in(office: Office) -> None:
+    assert office.call("GET", "/nothing").status_code == 401
+    assert office.call("GET", "/nothing", mint().text).status_code == 401
+    assert office.call("GET", "/nothing", office.key("production")).status_code == 404
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
         ("GET", "/nothing", 404),
         ("DELETE", "/health", 405),
-        ("GET", "/api/v1/jobs", 401),
+        ("GET", "/api/v1/test-suites", 403),
         ("GET", "/api/v1/jobs/", 404),
+        ("GET", "/api/v1/jobs?limit=0", 422),
     ],
 )
 def test_every_error_is_one_problem(office: Office, method: str, path: str, status: int) -> None:
-    answer = office.call(method, path)
+    answer = office.call(method, path, office.key("training"))
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
     body = answer.json()
-    assert body.keys() == MEMBERS
-    assert (body["status"], body["instance"], body["error"]) == (status, path, body["detail"])
+    assert body.keys() - {"errors"} == MEMBERS
+    assert (body["status"], body["instance"], body["error"]) == (status, path.split("?")[0], body["detail"])
     assert body["request_id"] == answer.headers["X-Request-ID"]
     assert len(body["request_id"]) == 26
 
@@ -161,23 +169,25 @@ async def _ask(app: FastAPI, path: str, key: str | None = None) -> httpx.Respons
 
 
 def test_a_database_that_is_away_is_a_503(tmp_path: Path, own_settings: Settings) -> None:
+    make_pepper(own_settings.home)
     app = create_app(own_settings)
     url = make_url("postgresql+psycopg://nobody@127.0.0.1:9/none")
-    app.state.database = type(app.state.database)(url, 0.2)
+    app.state.door.database = type(app.state.door.database)(url, 0.2)
     answer = anyio.run(_ask, app, "/api/v1/jobs", "wak_" + "0" * 51)
     assert answer.status_code == 401  # a key that is none needs no database to be refused
     health = anyio.run(_ask, app, "/health")
     assert (health.status_code, health.json()["status"]) == (503, "unhealthy")
     away = anyio.run(_ask, app, "/api/v1/jobs", mint().text)
     assert (away.status_code, away.headers["Retry-After"]) == (503, "1")
-    app.state.database.close()
+    app.state.door.database.close()
 
 
 def test_a_surprise_is_a_500_that_shows_nothing_and_is_logged_under_its_number(
     own_settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
+    make_pepper(own_settings.home)
     app = create_app(own_settings)
-    make_ready(app.state.database)
+    make_ready(app.state.door.database)
 
     @app.get("/surprise")
     def surprise(request: Request) -> dict[str, Any]:
@@ -190,4 +200,4 @@ def test_a_surprise_is_a_500_that_shows_nothing_and_is_logged_under_its_number(
     assert answer.json()["request_id"] == answer.headers["X-Request-ID"]
     failed = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert "the inside of the house" in str(failed[0].exc_info)
-    app.state.database.close()
+    app.state.door.database.close()

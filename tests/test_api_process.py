@@ -20,7 +20,7 @@ from pydantic import SecretStr, ValidationError
 from sqlalchemy import text
 from sqlmodel import SQLModel
 
-from api.access.pepper import load_pepper
+from api.access.pepper import load_pepper, make_pepper
 from api.database import Database
 from api.schema_head import make_ready, migrate
 from api.serving import listen
@@ -70,6 +70,8 @@ def refusal(done: subprocess.CompletedProcess[str]) -> str:
 
 def test_the_first_admin_is_made_once_under_a_name_and_its_key_works_after_a_kill(tmp_path: Path) -> None:
     home = tmp_path / "home"
+    assert "python -m api pepper" in refusal(api(home, "first-admin", "alice"))
+    assert api(home, "pepper").returncode == api(home, "pepper").returncode == 0
     made = api(home, "first-admin", "alice")
     key = made.stdout.strip()
     assert (made.returncode, made.stdout) == (0, key + "\n")
@@ -98,6 +100,7 @@ def test_the_first_admin_is_made_once_under_a_name_and_its_key_works_after_a_kil
 
 
 def test_several_workers_serve_one_record_and_leave_together(tmp_path: Path) -> None:
+    api(tmp_path, "pepper")
     key = api(tmp_path, "first-admin", "a").stdout.strip()
     with serving(tmp_path, "--workers", "2") as (process, url):
         for number in range(6):
@@ -181,10 +184,15 @@ def test_an_empty_database_is_filled_once_by_however_many_find_it(tmp_path: Path
         database.close()
 
 
-def test_two_that_start_at_once_agree_on_the_pepper(tmp_path: Path) -> None:
+def test_two_that_make_the_pepper_at_once_agree_on_it(tmp_path: Path) -> None:
     settings = Settings(tuneyard_home=tmp_path, tuneyard_pepper=None)
+
+    def digest(_: int) -> str:
+        make_pepper(tmp_path)
+        return load_pepper(settings).digest("x")
+
     with ThreadPoolExecutor(8) as pool:
-        digests = set(pool.map(lambda _: load_pepper(settings).digest("x"), range(32)))
+        digests = set(pool.map(digest, range(32)))
     assert len(digests) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["pepper"]
 

@@ -10,18 +10,14 @@ from pathlib import Path
 import pytest
 
 from tasks.gpu import read_host
+from tests.card_fixtures import ROOT, build_driver
 from tuneyard.shapes import HostSample
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the stand-in library in it."""
-    folder = tmp_path_factory.mktemp("driver")
-    source, library = ROOT / "tests" / "fake_nvml.c", folder / "libnvidia-ml.so.1"
-    subprocess.run(["gcc", "-shared", "-fPIC", "-Wall", "-Werror", "-o", library, source], check=True)
-    return folder
+    return build_driver(tmp_path_factory.mktemp("driver"))
 
 
 def reading(driver: Path, **settings: str) -> HostSample:

@@ -15,7 +15,10 @@ from tuneyard.shapes import LONGEST_ERROR
 
 def test_an_error_of_any_length_ends_its_job() -> None:
     # In a process of its own: importing Prefect warns, and a warning is an error here.
-    code = "from flows.job_run import failure; print(len(failure('x' * 50_000).error), failure('why').error)"
+    code = (
+        "from flows.job_ends import failure; from tuneyard.errors import WorkFailed; "
+        "print(len(failure(WorkFailed('x' * 50_000)).error), failure(WorkFailed('why')).error)"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
     assert done.stdout.split() == [str(LONGEST_ERROR), "why"], done.stderr
 

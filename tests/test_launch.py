@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ import psutil
 import pytest
 
 from tasks.launch import Tail, run_child
-from tuneyard.errors import BadInput, WorkFailed
+from tuneyard.errors import BadInput, OutOfMemory, ProcessKilled, WorkFailed
 
 ROOT = Path(__file__).resolve().parent.parent
 CHILD = "tests.launch_fixtures"
@@ -89,6 +90,19 @@ def test_a_child_without_a_result_says_how_it_ended(tmp_path: Path, act: str, wo
         run(tmp_path, {"act": act})
 
 
+def test_a_child_that_was_killed_is_told_from_one_that_failed(tmp_path: Path) -> None:
+    with pytest.raises(ProcessKilled):
+        run(tmp_path, {"act": "die"})
+    with pytest.raises(WorkFailed) as failed:
+        run(tmp_path, {"act": "crash"})
+    assert not isinstance(failed.value, ProcessKilled)
+
+
+def test_a_child_has_what_is_added_to_its_environment(tmp_path: Path) -> None:
+    added = {"CUDA_VISIBLE_DEVICES": "GPU-1", "OMP_WAIT_POLICY": "ACTIVE"}
+    assert run(tmp_path, {"act": "environment"}, environment=added).items() >= added.items()
+
+
 def test_a_flood_is_cut_in_what_is_said_and_whole_in_the_log(tmp_path: Path) -> None:
     lines: list[str] = []
     run(tmp_path, {"act": "flood"}, lines, interval=60)
@@ -142,9 +156,61 @@ def test_a_child_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
         time.sleep(0.01)
     parent.kill()
     parent.wait()
+    demand_gone(pids(tmp_path))
+
+
+def test_a_child_dies_with_a_keeper_that_is_killed(tmp_path: Path) -> None:
+    def watch() -> None:
+        if (tmp_path / "pids").exists():
+            child = pids(tmp_path)[0]
+            if _lives(child) and (keeper := psutil.Process(child).parent()):
+                keeper.kill()
+
+    with pytest.raises(ProcessKilled, match="SIGKILL"):
+        run(tmp_path, {"act": "cling"}, watch=watch)
     child, grandchild = pids(tmp_path)
     demand_gone([child])
-    os.kill(grandchild, signal.SIGKILL)  # the kernel tells only the child; trainers start no others
+    os.kill(grandchild, signal.SIGKILL)  # the kernel tells the child alone
+
+
+def test_an_orphan_in_a_session_of_its_own_is_ended_with_the_child(tmp_path: Path) -> None:
+    run(tmp_path, {"act": "scatter", "then": "end"})
+    demand_gone(pids(tmp_path))
+
+
+def test_a_cancel_reaches_an_orphan_in_a_session_of_its_own(tmp_path: Path) -> None:
+    def watch() -> None:
+        if (tmp_path / "pids").exists() and pids(tmp_path):
+            raise Halt
+
+    with pytest.raises(Halt):
+        run(tmp_path, {"act": "scatter", "then": "cling"}, watch=watch, grace=0.2)
+    demand_gone(pids(tmp_path))
+
+
+def test_of_several_ranks_the_first_has_the_secrets_and_the_word(tmp_path: Path) -> None:
+    lines: list[str] = []
+    assert run(tmp_path, {"act": "ranks"}, lines, processes=2) == {"rank": 0}
+    said = [json.loads((tmp_path / f"rank-{number}").read_text()) for number in range(2)]
+    assert said == [{"secrets": ["job_token"], "world": "2"}, {"secrets": [], "world": "2"}]
+    assert lines == ["heard from rank 0"]
+
+
+def test_the_first_rank_that_fails_says_why_all_failed(tmp_path: Path) -> None:
+    with pytest.raises(OutOfMemory, match=r"^rank 1: no memory left$"):
+        run(tmp_path, {"act": "second_fails"}, processes=2)
+
+
+def test_ranks_that_ignore_sigterm_are_gone_after_the_grace(tmp_path: Path) -> None:
+    ranks = [tmp_path / "rank-0", tmp_path / "rank-1"]
+
+    def watch() -> None:
+        if all(file.exists() and file.read_text() for file in ranks):
+            raise Halt
+
+    with pytest.raises(Halt):
+        run(tmp_path, {"act": "ranks_cling"}, watch=watch, processes=2, grace=0.5)
+    demand_gone([int(file.read_text()) for file in ranks])
 
 
 def test_a_tail_gives_whole_lines_once(tmp_path: Path) -> None:

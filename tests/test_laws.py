@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from api import tables
+
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("flows", "tasks", "blocks", "deployments", "api", "tuneyard")
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "core", "manager", "service", "base", "misc"}
@@ -72,6 +74,26 @@ def test_only_flows_open_a_block() -> None:
     opening = re.compile(r"\b(?:Block|\w+Credentials)\.a?load\(")
     offenders = [p for p in FILES if _room(p) != "flows" and opening.search(p.read_text())]
     assert not offenders
+
+
+def test_owned_rows_are_reached_through_the_one_door() -> None:
+    """Only finding out who asks, the host's own commands and one list that joins select by themselves; rows that
+    hang on a job are reached from it."""
+    owned = {name for name in vars(tables) if hasattr(getattr(tables, name), "workspace_id")}
+    owned -= {"Metric", "Prediction", "TestRun", "HostSample", "JobEvent", "JobLog"}
+    may = {
+        "access/owned.py",
+        "access/door.py",
+        "first_admin.py",
+        "routes/sessions.py",
+        "routes/batch_tests.py",
+    }
+    selecting = re.compile(rf"\b(?:select|get|get_one|query)\((?:tables\.)?({'|'.join(sorted(owned))})\b")
+    for path in (ROOT / "api").rglob("*.py"):
+        name = str(path.relative_to(ROOT / "api"))
+        if name not in may:
+            assert not selecting.findall(path.read_text()), f"{name}: use owned(table, workspace_id)"
+    assert {"Job", "ApiKey", "User", "AuditEvent", "LoginSession"} <= owned
 
 
 def test_heavy_libraries_are_not_imported_at_the_top_of_what_a_flow_imports() -> None:

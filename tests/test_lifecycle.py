@@ -6,10 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.lifecycle import ENDINGS, Event, IllegalMove, after
+from api.lifecycle import ENDINGS, Event, IllegalMove, after, when_lost
 from tuneyard.shapes import JobStatus
 
 EVENTS = st.lists(st.sampled_from(Event), max_size=12)
+WITHOUT_RESUME = st.lists(
+    st.sampled_from([event for event in Event if event is not Event.RESUME]), max_size=12
+)
+CAN_BE_LOST = [
+    JobStatus.PENDING,
+    JobStatus.QUEUED,
+    JobStatus.RUNNING,
+    JobStatus.PAUSING,
+    JobStatus.CANCELLING,
+]
 
 
 def run(events: list[Event]) -> list[JobStatus]:
@@ -23,8 +33,8 @@ def run(events: list[Event]) -> list[JobStatus]:
     return seen
 
 
-@given(EVENTS)
-def test_a_final_status_never_changes(events: list[Event]) -> None:
+@given(WITHOUT_RESUME)
+def test_a_final_status_never_changes_unless_the_job_is_resumed(events: list[Event]) -> None:
     seen = run(events)
     finals = [status for status in seen if status.is_final]
     assert len(set(finals)) <= 1
@@ -33,11 +43,26 @@ def test_a_final_status_never_changes(events: list[Event]) -> None:
 
 
 @given(EVENTS)
+def test_a_completed_job_stays_completed(events: list[Event]) -> None:
+    seen = run(events)
+    if JobStatus.COMPLETED in seen:
+        assert seen[-1] is JobStatus.COMPLETED
+
+
+@given(WITHOUT_RESUME)
 def test_a_cancelling_job_only_ever_ends_and_never_completes(events: list[Event]) -> None:
     seen = run(events)
     if JobStatus.CANCELLING in seen:
         rest = seen[seen.index(JobStatus.CANCELLING) :]
-        assert set(rest) <= {JobStatus.CANCELLING, JobStatus.CANCELLED, JobStatus.FAILED}
+        assert set(rest) <= {JobStatus.CANCELLING, JobStatus.CANCELLED}
+
+
+@given(WITHOUT_RESUME)
+def test_a_pausing_job_is_taken_by_no_run_until_it_is_resumed(events: list[Event]) -> None:
+    seen = run(events)
+    if JobStatus.PAUSING in seen:
+        rest = seen[seen.index(JobStatus.PAUSING) :]
+        assert not {JobStatus.PENDING, JobStatus.QUEUED} & set(rest)
 
 
 @given(EVENTS)
@@ -48,7 +73,7 @@ def test_every_job_that_has_not_ended_can_be_failed_unless_it_is_being_cancelled
         assert after(last, Event.FAIL) is (JobStatus.CANCELLED if asked_to_stop else JobStatus.FAILED)
 
 
-def test_every_status_can_be_reached_and_none_from_a_final_one() -> None:
+def test_every_status_can_be_reached_and_a_final_one_is_left_by_a_resume_alone() -> None:
     reached, edge = {JobStatus.PENDING}, [JobStatus.PENDING]
     while edge:
         here = edge.pop()
@@ -57,7 +82,7 @@ def test_every_status_can_be_reached_and_none_from_a_final_one() -> None:
                 following = after(here, event)
             except IllegalMove:
                 continue
-            assert following == here or not here.is_final
+            assert following == here or not here.is_final or event is Event.RESUME
             if following not in reached:
                 reached.add(following)
                 edge.append(following)
@@ -72,11 +97,24 @@ def test_every_status_can_be_reached_and_none_from_a_final_one() -> None:
         ("pending", Event.REPORT, "running"),
         ("queued", Event.REPORT, "running"),
         ("paused", Event.REPORT, "paused"),
+        ("pending", Event.ASK_PAUSE, "paused"),
+        ("queued", Event.ASK_PAUSE, "paused"),
+        ("running", Event.ASK_PAUSE, "pausing"),
+        ("pausing", Event.REPORT, "pausing"),
+        ("pausing", Event.PAUSE, "paused"),
+        ("pausing", Event.COMPLETE, "completed"),
+        ("pausing", Event.CANCEL, "cancelling"),
+        ("running", Event.REQUEUE, "pending"),
+        ("queued", Event.REQUEUE, "pending"),
+        ("paused", Event.RESUME, "pending"),
+        ("failed", Event.RESUME, "pending"),
+        ("cancelled", Event.RESUME, "pending"),
         ("pending", Event.CANCEL, "cancelled"),
         ("queued", Event.CANCEL, "cancelling"),
         ("running", Event.CANCEL, "cancelling"),
-        ("paused", Event.CANCEL, "cancelling"),
+        ("paused", Event.CANCEL, "cancelled"),
         ("cancelling", Event.CANCEL, "cancelling"),
+        ("cancelling", Event.PAUSE, "cancelled"),
         ("cancelling", Event.COMPLETE, "cancelled"),
         ("cancelling", Event.FAIL, "cancelled"),
         ("completed", Event.REPORT, "completed"),
@@ -90,11 +128,25 @@ def test_the_moves_are_as_the_design_says(status: str, event: Event, following: 
 @pytest.mark.parametrize("final", [status for status in JobStatus if status.is_final])
 def test_an_ended_job_can_be_neither_claimed_nor_cancelled_nor_ended_otherwise(final: JobStatus) -> None:
     others = [event for name, event in ENDINGS.items() if name != final]
-    for event in (Event.CLAIM, Event.CANCEL, Event.RUN, Event.PAUSE, *others):
+    for event in (Event.CLAIM, Event.CANCEL, Event.RUN, Event.ASK_PAUSE, Event.REQUEUE, *others):
         with pytest.raises(IllegalMove):
             after(final, event)
 
 
-def test_a_refusal_names_the_status_and_the_event() -> None:
-    with pytest.raises(IllegalMove, match="A completed job cannot be claimed"):
+@pytest.mark.parametrize("status", CAN_BE_LOST)
+@given(left=st.integers(-3, 3))
+def test_a_lost_job_does_what_it_was_asked_for_or_starts_again_while_it_may(
+    status: JobStatus, left: int
+) -> None:
+    following = after(status, when_lost(status, left))
+    asked = {JobStatus.CANCELLING: JobStatus.CANCELLED, JobStatus.PAUSING: JobStatus.PAUSED}
+    assert following is asked.get(status, JobStatus.PENDING if left > 0 else JobStatus.FAILED)
+
+
+def test_a_refusal_names_the_status_and_the_event_and_what_to_do() -> None:
+    with pytest.raises(IllegalMove, match=r"A completed job cannot be claimed$"):
         after(JobStatus.COMPLETED, Event.CLAIM)
+    with pytest.raises(IllegalMove, match="A paused job cannot be claimed: resume it first"):
+        after(JobStatus.PAUSED, Event.CLAIM)
+    with pytest.raises(IllegalMove, match="A completed job cannot be resumed: train again, as a new job"):
+        after(JobStatus.COMPLETED, Event.RESUME)

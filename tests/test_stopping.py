@@ -9,25 +9,30 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
-from deployments.local_stack import REPOSITORY
+from deployments.local_stack import REPOSITORY, running_stack
 from deployments.processes import Server, StartFailed, environment_without, free_port
 from tests.deployed import until
+from tests.disturbed import Outcome, completed, outcome, reaches, train
 
 
 def _of_home(home: Path) -> list[str]:
     """The command lines of the living processes that work for the stack in `home`."""
-    found = []
+    return [" ".join(command) for command in _processes(home).values()]
+
+
+def _processes(home: Path) -> dict[psutil.Process, list[str]]:
+    """Those processes, and their command lines."""
+    found = {}
     for process in psutil.process_iter():
         try:
-            if (
-                process.environ().get("TUNEYARD_HOME") == str(home)
-                and process.status() != psutil.STATUS_ZOMBIE
-            ):
-                found.append(" ".join(process.cmdline()))
+            of_home = process.environ().get("TUNEYARD_HOME") == str(home)
+            if of_home and process.status() != psutil.STATUS_ZOMBIE:
+                found[process] = process.cmdline()
         except psutil.Error:
             continue
     return found
@@ -67,7 +72,7 @@ def test_a_demo_that_is_interrupted_leaves_nothing_running(
     assert "Traceback" not in log.read_text()
     assert _of_home(home) == []
     if number == signal.SIGINT:
-        assert _jobs(home) == [("failed", "The worker was stopped while the job ran. Run it again.")]
+        assert _jobs(home) == [("cancelled", None)], "the next stack in this home must not go on with it"
 
 
 def _jobs(home: Path) -> list[tuple[str, str]]:
@@ -76,6 +81,52 @@ def _jobs(home: Path) -> list[tuple[str, str]]:
         return database.execute("SELECT status, error FROM job").fetchall()
     finally:
         database.close()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_job_that_runs_when_the_stack_is_stopped_goes_on_when_it_is_started_again(
+    tmp_path: Path, short_config: dict[str, Any], unbroken: Outcome
+) -> None:
+    home = tmp_path / "home"
+    with running_stack(home, free_port(), free_port(), poll_seconds=1.0) as stack:
+        job_id = train(stack, short_config)
+        reaches(stack, job_id, 100)
+    assert _of_home(home) == []
+    with running_stack(home, free_port(), free_port(), poll_seconds=1.0) as stack:
+        job = completed(stack, job_id)
+        assert (job.attempt, job.restarts) == (2, 0), "it was handed back: that is no loss"
+        assert outcome(stack, job) == unbroken
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_make_up_starts_a_worker_again_that_was_killed_and_says_so(tmp_path: Path) -> None:
+    home, log = tmp_path / "home", tmp_path / "up.log"
+    ports = ["--api-port", str(free_port()), "--prefect-port", str(free_port())]
+    with log.open("w") as sink:
+        up = subprocess.Popen(
+            [sys.executable, "-m", "deployments.up", *ports],
+            cwd=REPOSITORY,
+            env={**environment_without("PREFECT_"), "TUNEYARD_HOME": str(home)},
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        until(lambda: "Ctrl-C stops it all" in log.read_text())
+        [worker] = _workers(home)
+        worker.kill()
+        until(lambda: _workers(home) and worker not in _workers(home))
+        assert "worker ended (exit code -9)" in log.read_text()
+    finally:
+        up.terminate()
+        up.wait(90)
+    assert _of_home(home) == []
+
+
+def _workers(home: Path) -> list[psutil.Process]:
+    return [process for process, command in _processes(home).items() if "worker" in command]
 
 
 def test_a_server_that_ends_at_start_is_reported_with_its_last_words(tmp_path: Path) -> None:

@@ -45,5 +45,6 @@ def test_the_wheel_asks_for_nothing_heavy(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         [name] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
         metadata = message_from_bytes(archive.read(name))
+    assert "keyring" in metadata.get_all("Provides-Extra", [])
     always = [need for need in metadata.get_all("Requires-Dist", []) if "extra ==" not in need]
     assert sorted(need.split("<")[0].split(">")[0] for need in always) == ["click", "httpx", "pydantic"]

@@ -28,10 +28,11 @@ def train_plan(folder: Path, model: Path, **config: Any) -> dict[str, Any]:
     """A plan for `tasks.train`: 12 steps of 2 rows in fp32, a report every 5."""
     settings = {"batch_size": 2, "learning_rate": 5e-3, "precision": "fp32", "report_every": 5, **config}
     rows = folder.parent / "rows.jsonl"
+    if not rows.exists():
+        write_rows(rows)
     return {
         "config": {"model": "tiny", "dataset": str(rows), **settings},
         "model_dir": str(model),
-        "rows_path": str(rows if rows.exists() else write_rows(rows)),
         "output_dir": str(folder / "model"),
         "api_url": None,
         "job_id": "job-1",
@@ -50,7 +51,7 @@ def stand_in_api(job_status: str) -> Iterator[tuple[str, list[tuple[str, str, di
 
     class Handler(BaseHTTPRequestHandler):
         def reply(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
             got.append((self.command, self.path, body))
             job = {"id": "job-1", "kind": "finetune", "name": "x", "status": job_status, "model": "tiny"}
             taken = {"success": True, "count": len(body.get("metrics", [])), "job_status": job_status}
@@ -62,7 +63,7 @@ def stand_in_api(job_status: str) -> Iterator[tuple[str, list[tuple[str, str, di
             self.end_headers()
             self.wfile.write(content)
 
-        do_PUT = do_PATCH = do_POST = reply  # noqa: N815
+        do_GET = do_PUT = do_PATCH = do_POST = reply  # noqa: N815
 
         def log_message(self, *_: Any) -> None:
             """Quiet."""

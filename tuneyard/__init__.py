@@ -17,15 +17,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tuneyard.async_client import AsyncClient
     from tuneyard.client import Client
-    from tuneyard.errors import TuneyardError
+    from tuneyard.errors import KeyExpiresSoon, TuneyardError
     from tuneyard.reporter import Reporter
 
 __version__ = "0.1.0"
-__all__ = ["AsyncClient", "Client", "Reporter", "TuneyardError", "__version__"]
+__all__ = ["AsyncClient", "Client", "KeyExpiresSoon", "Reporter", "TuneyardError", "__version__"]
 
 _HOMES = {
     "AsyncClient": "tuneyard.async_client",
     "Client": "tuneyard.client",
+    "KeyExpiresSoon": "tuneyard.errors",
     "Reporter": "tuneyard.reporter",
     "TuneyardError": "tuneyard.errors",
 }

@@ -1,65 +1,48 @@
-"""The command `tuneyard`: look at jobs, metrics, tests and GPUs; manage keys."""
+"""The command `tuneyard`: start fine-tunes; look at jobs, metrics, tests and GPUs; manage keys."""
 
 from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
 import click
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
-from tuneyard import __version__, display
+from tuneyard import __version__, display, exit_codes
+from tuneyard.audit_command import audit
+from tuneyard.auth_commands import auth
 from tuneyard.client import Client
-from tuneyard.errors import (
-    BadInput,
-    Conflict,
-    Forbidden,
-    Invalid,
-    NotFound,
-    RateLimited,
-    TuneyardError,
-    Unauthorized,
-    Unavailable,
-    Unreachable,
-)
-from tuneyard.job_commands import INTERRUPTED, jobs
+from tuneyard.credentials import DEFAULT_ENVIRONMENT, DEFAULT_NAME, DEFAULT_URL
+from tuneyard.errors import KeyExpiresSoon, TuneyardError
+from tuneyard.job_commands import jobs
+from tuneyard.job_life_commands import errors, events, logs, pause, resume
+from tuneyard.key_commands import keys
+from tuneyard.keys import redact
 from tuneyard.options import connected, example, json_option, paged, show_page, width
-from tuneyard.shapes import HostSample, NewApiKey, Prediction
+from tuneyard.shapes import HostSample, Prediction
+from tuneyard.train_commands import check, train
+from tuneyard.user_commands import users
 
 FAILURES_SHOWN = 5
 
-_EXIT_CODES: dict[type[TuneyardError], int] = {
-    BadInput: 2,
-    Invalid: 2,
-    Conflict: 2,
-    Unauthorized: 4,
-    Forbidden: 4,
-    NotFound: 5,
-    Unreachable: 6,
-    Unavailable: 6,
-    RateLimited: 6,
-}
-
-_HELP_END = """\b
+_HELP_END = f"""\b
 Environment:
-  TUNEYARD_API_URL       where the API is (default http://127.0.0.1:8400)
+  TUNEYARD_API_URL       where the API is (default {DEFAULT_URL})
   TUNEYARD_API_KEY       the key, or
-  TUNEYARD_API_KEY_FILE  a file that holds it
+  TUNEYARD_API_KEY_FILE  a file that holds it; else what `tuneyard auth login` stored
+  TUNEYARD_ENVIRONMENT   for this environment (default {DEFAULT_ENVIRONMENT}),
+  TUNEYARD_CREDENTIAL    under this name (default {DEFAULT_NAME}),
+  TUNEYARD_CONFIG_HOME   in this folder (default ~/.config/tuneyard)
 
 \b
 Exit codes:
-  0  ok
-  1  something unexpected
-  2  wrong usage or bad input, or the object's state does not allow it
-  3  the job or test did not end well
-  4  the key was refused or lacks the permission
-  5  not found
-  6  the API cannot be reached, or is too busy or broken to answer
-  130  interrupted
+{exit_codes.MEANINGS}
 
 \b
 Example: tuneyard jobs list --status running
@@ -78,10 +61,13 @@ Example: tuneyard jobs list --status running
 )
 @click.version_option(__version__, prog_name="tuneyard")
 def cli(api_url: str | None, patience: float) -> None:  # `connect` reads them from the context
-    """Look at fine-tunes, batch tests and GPUs, and manage API keys."""
+    """Start fine-tunes; look at them, at batch tests and GPUs; manage API keys and people."""
 
 
-cli.add_command(jobs)
+for command in (train, check, jobs, auth, keys, users, audit):
+    cli.add_command(command)
+for command in (pause, resume, events, logs, errors):
+    jobs.add_command(command)
 
 
 @cli.command("metrics", epilog=example("metrics 01KA1B2C3D4E5F6G7H8J9K0MNP --limit 50"))
@@ -159,71 +145,39 @@ def list_gpus(client: Client, as_json: bool) -> None:
         )
 
 
-@cli.group(epilog=example("keys list"))
-def keys() -> None:
-    """API keys; needs an admin's key."""
-
-
-@keys.command("create", epilog=example("keys create notebook --scope training --expires-in-days 30"))
-@click.argument("name")
-@click.option(
-    "--scope",
-    "scopes",
-    multiple=True,
-    required=True,
-    help="training, testing, production, worker, …; repeatable.",
-)
-@click.option("--expires-in-days", type=click.IntRange(1, 3650), default=90, show_default=True)
-@click.option("--never-expires", is_flag=True)
-@connected
-def create_key(
-    client: Client, name: str, scopes: tuple[str, ...], expires_in_days: int, never_expires: bool
-) -> None:
-    """Make a key. It is printed once, alone, on stdout."""
-    try:
-        new = NewApiKey(
-            name=name, scopes=[*scopes], expires_in_days=None if never_expires else expires_in_days
-        )
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise BadInput(first["msg"], field=".".join(map(str, first["loc"]))) from None
-    made = client.keys.create(new)
-    click.echo(made.key)
-    until = display.long_time(made.expires_at, datetime.now(UTC)) or "never"
-    click.echo(f"Key {made.id} for {', '.join(made.scopes)}, expires: {until}. Not shown again.", err=True)
-
-
-@keys.command("list", epilog=example("keys list"))
-@paged(100, 50)
-@json_option
-@connected
-def list_keys(client: Client, limit: int, offset: int, as_json: bool) -> None:
-    """List keys; the keys themselves are never shown."""
-    show_page(client.keys.list(limit, offset), as_json, display.keys_table)
-
-
-@keys.command("revoke", epilog=example("keys revoke a1B2c3D4e5F6"))
-@click.argument("key_id", metavar="ID")
-@connected
-def revoke_key(client: Client, key_id: str) -> None:
-    """Refuse a key from now on."""
-    revoked = client.keys.revoke(key_id)
-    click.echo(f"{revoked.id}  revoked  {display.plain(revoked.name)}")
-
-
 def run(arguments: Sequence[str]) -> int:
-    """Do what the arguments say; the exit code. What goes wrong is one line on stderr."""
+    """Do what the arguments say; the exit code. What goes wrong is one line on stderr, and holds no key."""
     try:
-        code = cli.main([*arguments], prog_name="tuneyard", standalone_mode=False)
+        with _expiry_told():
+            code = cli.main([*arguments], prog_name="tuneyard", standalone_mode=False)
     except click.UsageError as error:
-        error.show()
-        return 2
+        click.UsageError(redact(error.format_message()), error.ctx).show()
+        return exit_codes.WRONG
     except click.Abort:
-        return INTERRUPTED
+        return exit_codes.INTERRUPTED
     except TuneyardError as error:
-        click.echo(f"tuneyard: {' '.join(str(error).split())}", err=True)
-        return next((code for kind, code in _EXIT_CODES.items() if isinstance(error, kind)), 1)
+        click.echo(f"tuneyard: {redact(' '.join(str(error).split()))}", err=True)
+        return exit_codes.code_of(error)
     return code if isinstance(code, int) else 0
+
+
+@contextmanager
+def _expiry_told() -> Iterator[None]:
+    """Say once, on stderr, that the key is about to expire, in place of Python's form of a warning."""
+    told: list[str] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", KeyExpiresSoon)
+        python_shows = warnings.showwarning
+
+        def shown(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            if not issubclass(category, KeyExpiresSoon):
+                python_shows(message, category, *where, **more)
+            elif not told:
+                told.append(display.plain(message))
+                click.echo(f"tuneyard: {told[0]}", err=True)
+
+        warnings.showwarning = shown
+        yield
 
 
 def main() -> None:

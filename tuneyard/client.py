@@ -6,48 +6,35 @@
 
 A call that fails raises a `tuneyard.errors.TuneyardError`: `Unreachable` where no answer came, else the
 `ApiError` whose name says what the answer means. A shape that cannot be made, such as an empty batch, is
-pydantic's `ValidationError`.
+pydantic's `ValidationError`. The first answer to a key that is about to expire warns: `KeyExpiresSoon`.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 import httpx
-from pydantic import BaseModel
 
-from tuneyard import __version__, credentials
-from tuneyard.addresses import base_of, object_path, secret_header
-from tuneyard.answers import problem_in, read
-from tuneyard.errors import TuneyardError, Unavailable, Unreachable
-from tuneyard.patience import Patience, seconds_asked
+from tuneyard import credentials
+from tuneyard.access import Auth, Events, Keys, Users
+from tuneyard.addresses import object_path
+from tuneyard.errors import Unavailable
+from tuneyard.jobs import Jobs
 from tuneyard.shapes import (
-    ApiKey,
     Artifact,
     BatchTest,
-    Claim,
-    Claimed,
-    CreatedApiKey,
     Dataset,
     Health,
     HostSample,
     HostSampleBatch,
-    Job,
-    JobEnd,
-    JobFacts,
-    JobKind,
-    JobStatus,
     MetricBatch,
     MetricPoint,
     MetricRow,
-    NewApiKey,
     NewArtifact,
     NewBatchTest,
     NewDataset,
-    NewJob,
     NewPrediction,
     NewSuite,
     Page,
@@ -58,180 +45,9 @@ from tuneyard.shapes import (
     Suite,
     System,
 )
+from tuneyard.wire import Wire
 
-T = TypeVar("T")
 Hosts = list[HostSample]
-
-# 502 and 504 are a proxy's words for a refused connection and a time-out.
-_WORTH_REPEATING = (429, 502, 503, 504)
-# A proxy named in the environment cannot reach this machine's own loopback.
-_NO_PROXY: dict[str, None] = {"all://localhost": None, "all://127.0.0.1": None, "all://[::1]": None}
-
-
-class Wire:
-    """Sends a request until it is answered for good, or patience ends."""
-
-    def __init__(
-        self,
-        base_url: str,
-        api_key: str | None,
-        job_token: str | None,
-        patience: float,
-        timeout: float,
-        transport: httpx.BaseTransport | None,
-    ) -> None:
-        self.base_url = base_of(base_url)
-        self._patience = patience
-        self._key = secret_header("X-API-Key", "", api_key)
-        self._token = secret_header("Authorization", "Bearer ", job_token)
-        self.http = httpx.Client(
-            timeout=timeout,
-            transport=transport,
-            mounts=None if transport else _NO_PROXY,
-            headers={"Accept": "application/json", "User-Agent": f"tuneyard/{__version__}"},
-        )
-
-    def ask(
-        self,
-        shape: type[T],
-        method: str,
-        path: str,
-        body: BaseModel | None = None,
-        *,
-        params: Mapping[str, str | int | None] | None = None,
-        as_job: bool = False,
-        patience: float | None = None,
-    ) -> T:
-        """Send, and read the answer as `shape`.
-
-        Args:
-            as_job: Send the job token alone where there is one: a key beside it would decide in its place.
-            patience: Seconds of retrying for this call, in place of the client's.
-        """
-        # A field that was not set stays out: for a change it means "as it is", for a new object the default.
-        content = body.model_dump_json(exclude_unset=True).encode() if body is not None else None
-        headers = self._token if as_job and self._token else self._key | self._token
-        request = self.http.build_request(
-            method,
-            f"{self.base_url}{path}",
-            content=content,
-            params={name: value for name, value in (params or {}).items() if value is not None} or None,
-            headers=headers | ({"Content-Type": "application/json"} if content else {}),
-        )
-        return read(shape, self._answer(request, Patience(self._patience if patience is None else patience)))
-
-    def _answer(self, request: httpx.Request, patience: Patience) -> httpx.Response:
-        while True:
-            answer = self._once(request)
-            problem: TuneyardError | None
-            if isinstance(answer, Unreachable):
-                problem, asked = answer, None
-            else:
-                problem, asked = problem_in(answer), seconds_asked(answer.headers.get("Retry-After"))
-                if problem is None:
-                    return answer
-                if answer.status_code not in _WORTH_REPEATING:
-                    raise problem
-            pause = patience.next_pause(asked)
-            if pause is None:
-                raise problem
-            time.sleep(pause)
-
-    def _once(self, request: httpx.Request) -> httpx.Response | Unreachable:
-        try:
-            return self.http.send(request)
-        except httpx.TimeoutException:
-            why = "timed out"
-        except httpx.RequestError as error:
-            why = str(error) or type(error).__name__
-        # Made outside the handler: httpx's exception holds the request, and the request holds the key.
-        return Unreachable(
-            f"No answer from {self.base_url} ({why}). Start the API (`python -m api serve`) "
-            "or set TUNEYARD_API_URL to where it runs."
-        )
-
-
-class Jobs:
-    """Fine-tunes and batch tests, as work that is claimed, reported on and ended."""
-
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
-
-    def create(self, new: NewJob) -> Job:
-        """Record a job; the same `flow_run_id` again answers the job that is there."""
-        return self._wire.ask(Job, "POST", "/api/v1/jobs", new)
-
-    def list(
-        self,
-        status: JobStatus | str | None = None,
-        kind: JobKind | str | None = None,
-        flow_run_id: str | None = None,
-        limit: int = 50,
-        offset: int = 0,
-    ) -> Page[Job]:
-        """One page, newest first; `limit` is at most 100."""
-        params = {
-            "status": status,
-            "kind": kind,
-            "flow_run_id": flow_run_id,
-            "limit": limit,
-            "offset": offset,
-        }
-        return self._wire.ask(Page[Job], "GET", "/api/v1/jobs", params=params)
-
-    def iter(
-        self,
-        status: JobStatus | str | None = None,
-        kind: JobKind | str | None = None,
-        flow_run_id: str | None = None,
-        page_size: int = 100,
-    ) -> Iterator[Job]:
-        """Every job, newest first, each once, also while new ones come in.
-
-        Under `status`, a job whose status changes between two pages can push another past the reader.
-        """
-        seen: set[str] = set()
-        offset = 0
-        while True:
-            page = self.list(status, kind, flow_run_id, page_size, offset)
-            for job in page.items:
-                if job.id not in seen:
-                    seen.add(job.id)
-                    yield job
-            offset += len(page.items)
-            if not page.items or offset >= page.total:
-                return
-
-    def get(self, job_id: str) -> Job:
-        return self._wire.ask(Job, "GET", object_path("jobs", job_id))
-
-    def claim(self, job_id: str, claim: Claim) -> Claimed:
-        """Take the job for a new attempt; the job token before it is dead."""
-        return self._wire.ask(Claimed, "POST", object_path("jobs", job_id, "claim"), claim)
-
-    def update(self, job_id: str, facts: JobFacts) -> Job:
-        """Tell what the run has learned; needs the job token."""
-        return self._wire.ask(Job, "PATCH", object_path("jobs", job_id), facts, as_job=True)
-
-    def cancel(self, job_id: str) -> Job:
-        """Ask for the end of the job; one that runs is `cancelling` until its run has stopped."""
-        return self._wire.ask(Job, "POST", object_path("jobs", job_id, "cancel"))
-
-    def end(self, job_id: str, end: JobEnd) -> Job:
-        """End the job. Read the answer's status: a job that was being cancelled does not end `completed`."""
-        return self._wire.ask(Job, "POST", object_path("jobs", job_id, "end"), end)
-
-    def watch(self, job_id: str, every: float = 1.0) -> Iterator[Job]:
-        """The job now and after each change, looked at every `every` seconds, until it is final."""
-        last: Job | None = None
-        while True:
-            job = self.get(job_id)
-            if job != last:
-                yield job
-            if job.status.is_final:
-                return
-            last = job
-            time.sleep(every)
 
 
 class Metrics:
@@ -386,33 +202,15 @@ class Gpus:
         return self._wire.ask(Hosts, "GET", "/api/v1/gpus")
 
 
-class Keys:
-    """API keys."""
-
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
-
-    def create(self, new: NewApiKey) -> CreatedApiKey:
-        """Make a key; this answer is the only one that holds it."""
-        return self._wire.ask(CreatedApiKey, "POST", "/api/v1/api-keys", new)
-
-    def list(self, limit: int = 50, offset: int = 0) -> Page[ApiKey]:
-        params = {"limit": limit, "offset": offset}
-        return self._wire.ask(Page[ApiKey], "GET", "/api/v1/api-keys", params=params)
-
-    def revoke(self, key_id: str) -> ApiKey:
-        """Refuse the key from its next request on."""
-        return self._wire.ask(ApiKey, "POST", object_path("api-keys", key_id, "revoke"))
-
-
 class Client:
-    """The API of one base URL, with one key or job token; close it, or use it in a `with` block.
+    """The API of one base URL, with one key, session or job token; close it, or use it in a `with` block.
 
     Args:
         base_url: Where the API is, with or without a trailing slash or a path prefix.
         api_key: Sent as `X-API-Key`.
-        job_token: Sent as `Authorization: Bearer`. With both, what a run writes (facts, metrics, predictions,
-            artifacts) goes with the token alone, everything else with both.
+        session_token: A person's, in place of a key; sent as `Authorization: Bearer`.
+        job_token: Sent as `Authorization: Bearer`. With a key too, what a run writes (facts, metrics,
+            predictions, artifacts) goes with the token alone, everything else with both.
         patience: Seconds of retrying after 429, 502, 503, 504 and lost connections; 0 tries once.
         timeout: Seconds that one try may wait to connect, to send or for more of the answer.
         transport: An httpx transport in place of the network.
@@ -426,12 +224,13 @@ class Client:
         base_url: str,
         api_key: str | None = None,
         *,
+        session_token: str | None = None,
         job_token: str | None = None,
         patience: float = 30.0,
         timeout: float = 30.0,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self._wire = Wire(base_url, api_key, job_token, patience, timeout, transport)
+        self._wire = Wire(base_url, api_key, session_token, job_token, patience, timeout, transport)
         self.base_url = self._wire.base_url
         self.jobs = Jobs(self._wire)
         self.metrics = Metrics(self._wire)
@@ -441,6 +240,9 @@ class Client:
         self.tests = Tests(self._wire)
         self.gpus = Gpus(self._wire)
         self.keys = Keys(self._wire)
+        self.users = Users(self._wire)
+        self.auth = Auth(self._wire)
+        self.events = Events(self._wire)
 
     @classmethod
     def from_env(
@@ -451,13 +253,22 @@ class Client:
         timeout: float = 30.0,
         transport: httpx.BaseTransport | None = None,
     ) -> Self:
-        """A client for TUNEYARD_API_URL, with the key in TUNEYARD_API_KEY or in file TUNEYARD_API_KEY_FILE.
+        """A client with the key of TUNEYARD_API_KEY or TUNEYARD_API_KEY_FILE, else the one that was logged in with.
+
+        It calls `base_url`, else TUNEYARD_API_URL, else where the log-in was.
 
         Raises:
-            BadInput: There is no key; the message says how to get one.
+            BadInput: There is no key, or it was stored for another address; the message says what to do.
         """
-        url = base_url or credentials.api_url()
-        return cls(url, credentials.api_key(), patience=patience, timeout=timeout, transport=transport)
+        door = credentials.chosen(base_url)
+        return cls(
+            door.url,
+            door.api_key,
+            session_token=door.session_token,
+            patience=patience,
+            timeout=timeout,
+            transport=transport,
+        )
 
     def health(self) -> Health:
         """Whether the API and what it needs are well; asks for no key. `unhealthy` is an answer, not an error."""

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from tuneyard.shapes import ApiKey, BatchTest, HostSample, Job, JobKind, MetricRow, Prediction
+from tuneyard.shapes import BatchTest, HostSample, Job, JobKind, MetricRow, Prediction
 
 SHORTEST = 10
-_KINDS = {JobKind.FINETUNE: "tune", JobKind.BATCH_TEST: "test"}
+_KINDS = {JobKind.FINETUNE: "tune", JobKind.BATCH_TEST: "test", JobKind.CHECK: "check"}
 
 
 class Column(NamedTuple):
@@ -106,7 +106,7 @@ def of_total(count: object, total: object) -> str | None:
 def progress_line(job: Job) -> str:
     """What a run is doing: its numbers once it trains, its stage before."""
     if job.current_step is None:
-        return plain(job.stage or job.status)
+        return plain(job.wait_reason or job.stage or job.status)
     steps = of_total(job.current_step, job.total_steps)
     parts = [
         f"step {steps}",
@@ -149,6 +149,8 @@ def job_card(job: Job, now: datetime) -> str:
             ("Kind", job.kind),
             ("Status", job.status),
             ("Stage", job.stage),
+            ("Waits", job.wait_reason),
+            ("Before it", job.queue_position),
             ("Error", job.error),
             ("Progress", f"{job.progress:.2f}%"),
             ("Step", of_total(job.current_step, job.total_steps)),
@@ -161,15 +163,26 @@ def job_card(job: Job, now: datetime) -> str:
             ("Data set", job.dataset),
             ("Device", job.device),
             ("Host", f"{job.host} (process {job.pid})" if job.host else None),
+            ("Cards", ", ".join(job.gpu_uuids)),
+            ("Cards freed", long_time(job.gpu_released_at, now)),
             ("Attempt", job.attempt or None),
+            ("Restarts", f"{job.restarts} of {job.max_restarts}" if job.restarts else None),
+            ("Checkpoint", _step(job.last_checkpoint)),
+            ("Best", _step(job.best_checkpoint)),
             ("Prefect run", job.flow_run_id),
             ("Created", long_time(job.created_at, now)),
             ("Claimed", long_time(job.claimed_at, now)),
             ("Started", long_time(job.started_at, now)),
             ("Ended", long_time(job.ended_at, now)),
+            ("Resumed", long_time(job.resumed_at, now)),
             ("Last report", long_time(job.last_report_at, now)),
+            ("Heartbeat", long_time(job.heartbeat_at, now)),
         ]
     )
+
+
+def _step(checkpoint: int | None) -> str | None:
+    return None if checkpoint is None else f"step {checkpoint}"
 
 
 def metrics_table(rows: Iterable[MetricRow], now: datetime, width: int) -> str:
@@ -294,32 +307,3 @@ def gpus_table(hosts: Iterable[HostSample], now: datetime, width: int) -> str:
             power, name = number(gpu.power_w, ".0f", " W"), gpu.error or gpu.name
             rows.append((host.host, gpu.index, name, use, memory, heat, power, len(gpu.process_pids), taken))
     return table(columns, rows, width)
-
-
-def keys_table(keys: Iterable[ApiKey], now: datetime, width: int) -> str:
-    columns = [
-        Column("ID"),
-        Column("STATE"),
-        Column("SCOPES", elastic=True),
-        Column("CREATED (UTC)"),
-        Column("EXPIRES (UTC)"),
-        Column("NAME", elastic=True),
-    ]
-    rows = [
-        (
-            key.id,
-            key_state(key, now),
-            ", ".join(key.scopes),
-            short_time(key.created_at, now),
-            short_time(key.expires_at, now) or "never",
-            key.name,
-        )
-        for key in keys
-    ]
-    return table(columns, rows, width)
-
-
-def key_state(key: ApiKey, now: datetime) -> str:
-    if key.revoked_at or not key.is_active:
-        return "revoked"
-    return "expired" if key.expires_at and key.expires_at <= now else "active"

@@ -3,6 +3,9 @@
     TuneyardError
     ├── BadInput              a config, data row, model or path that cannot be used; nothing was started
     ├── WorkFailed            the trainer or generator process ended without a result
+    │   ├── OutOfMemory       the device's memory did not hold what was asked of it
+    │   ├── Diverged          training came to numbers from which no later step comes back
+    │   └── ProcessKilled     a signal ended it: run again, it may well come to its end
     ├── Unreachable           no answer from the API: connection refused, reset or timed out, after every retry
     └── ApiError              the API answered with a problem (RFC 9457)
         ├── Invalid           400, 413, 422: the request itself is wrong
@@ -13,7 +16,7 @@
         ├── RateLimited       429: too many requests, after every retry
         └── Unavailable       5xx: the server could not do it, after every retry
 
-No message holds a key, a token or a request's headers.
+No message holds a key, a token or a request's headers. `KeyExpiresSoon` is a warning, not an error.
 """
 
 from __future__ import annotations
@@ -48,6 +51,18 @@ class BadInput(TuneyardError):
 
 class WorkFailed(TuneyardError):
     """A child process ended without its result; the message holds how it ended and its last words."""
+
+
+class ProcessKilled(WorkFailed):
+    """A child process was ended by a signal that was not ours."""
+
+
+class OutOfMemory(WorkFailed):
+    """A GPU, or the host, had too little memory for a step; a smaller batch may fit."""
+
+
+class Diverged(WorkFailed):
+    """A loss or gradient is no longer a finite number."""
 
 
 class Unreachable(TuneyardError):
@@ -100,3 +115,7 @@ class RateLimited(ApiError):
 
 class Unavailable(ApiError):
     """5xx."""
+
+
+class KeyExpiresSoon(UserWarning):
+    """The server says that the key in use expires within days; warned of once a client."""

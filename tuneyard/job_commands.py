@@ -1,15 +1,15 @@
-"""`tuneyard jobs`: list, show, watch, cancel."""
+"""`tuneyard jobs`: list, show, watch, cancel; the rest is in `job_life_commands`."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from datetime import UTC, datetime
 
 import click
 
 from tuneyard import display, watch
 from tuneyard.client import Client
+from tuneyard.exit_codes import INTERRUPTED, NOT_WELL
 from tuneyard.options import (
     WATCHING_PATIENCE,
     connect,
@@ -17,13 +17,11 @@ from tuneyard.options import (
     example,
     json_option,
     paged,
+    show,
     show_json,
     show_page,
 )
 from tuneyard.shapes import Job, JobKind, JobStatus
-
-NOT_WELL = 3
-INTERRUPTED = 130
 
 
 @click.group(epilog=example("jobs list --status running"))
@@ -50,11 +48,7 @@ def list_jobs(
 @connected
 def show_job(client: Client, job_id: str, as_json: bool) -> None:
     """Show one job."""
-    job = client.jobs.get(job_id)
-    if as_json:
-        show_json(job)
-    else:
-        click.echo(display.job_card(job, datetime.now(UTC)))
+    show(client.jobs.get(job_id), as_json, display.job_card)
 
 
 @jobs.command("watch", epilog=example("jobs watch 01KA1B2C3D4E5F6G7H8J9K0MNP"))
@@ -71,19 +65,30 @@ def show_job(client: Client, job_id: str, as_json: bool) -> None:
 def watch_job(client: Client, job_id: str, every: float, as_json: bool) -> None:
     """Follow a job until it ends; exit 3 if it failed or was cancelled."""
     name = client.jobs.get(job_id).name
+    leave_with(followed(job_id, name, every, as_json), well=JobStatus.COMPLETED)
+
+
+def followed(job_id: str, name: str, every: float, as_json: bool | None) -> Job:
+    """Watch a job until it has ended, and show it meanwhile.
+
+    Args:
+        as_json: None: show nothing.
+    """
     last: list[Job] = []
     with connect(WATCHING_PATIENCE) as patient:
-        readings = _remembering(patient.jobs.watch(job_id, every), last)
+        readings = remembering(patient.jobs.watch(job_id, every), last)
         try:
-            if as_json:
+            if as_json is None:
+                last[:] = [*readings][-1:]
+            elif as_json:
                 watch.as_json(readings)
             elif sys.stdout.isatty():
                 watch.as_bar(readings, name)
             else:
                 watch.as_lines(readings)
         except KeyboardInterrupt:
-            _job_goes_on(job_id)
-    _leave_with(last[-1], well=JobStatus.COMPLETED)
+            job_goes_on(job_id)
+    return last[-1]
 
 
 @jobs.command("cancel", epilog=example("jobs cancel 01KA1B2C3D4E5F6G7H8J9K0MNP --wait"))
@@ -98,31 +103,31 @@ def cancel_job(client: Client, job_id: str, wait: bool, as_json: bool) -> None:
         last = [job]
         with connect(WATCHING_PATIENCE) as patient:
             try:
-                for _ in _remembering(patient.jobs.watch(job_id), last):
+                for _ in remembering(patient.jobs.watch(job_id), last):
                     pass
             except KeyboardInterrupt:
-                _job_goes_on(job_id, "is still being cancelled")
+                job_goes_on(job_id, "is still being cancelled")
         job = last[-1]
     if as_json:
         show_json(job)
     else:
         click.echo(f"{job.id}  {job.status}")
     if wait:
-        _leave_with(job, well=JobStatus.CANCELLED)
+        leave_with(job, well=JobStatus.CANCELLED)
 
 
-def _remembering(readings: Iterable[Job], last: list[Job]) -> Iterable[Job]:
+def remembering(readings: Iterable[Job], last: list[Job]) -> Iterable[Job]:
     for job in readings:
         last[:] = [job]
         yield job
 
 
-def _job_goes_on(job_id: str, state: str = "goes on") -> None:
+def job_goes_on(job_id: str, state: str = "goes on") -> None:
     click.echo(f"\nThe job {state}. Look again with: tuneyard jobs watch {job_id}", err=True)
     click.get_current_context().exit(INTERRUPTED)
 
 
-def _leave_with(job: Job, well: JobStatus) -> None:
+def leave_with(job: Job, well: JobStatus) -> None:
     if job.status != well:
         click.echo(
             f"Job {job.id} {job.status}: {display.plain(job.error or 'no reason was given')}", err=True

@@ -1,4 +1,4 @@
-"""The format of an API key, and of a job token.
+"""The format of an API key, of a session token and of a job token.
 
     wak_ + 12-character public id + _ + 32-character secret + 6-character CRC32      (55 characters, base62)
 
@@ -16,10 +16,11 @@ from dataclasses import dataclass, field
 from tuneyard.errors import BadInput
 
 PREFIX = "wak_"
+SESSION_PREFIX = "wst_"
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _KEY = re.compile(r"wak_([0-9A-Za-z]{12})_[0-9A-Za-z]{32}([0-9A-Za-z]{6})")
 _JOB_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
-_SHOWN = re.compile(r"wak_([0-9A-Za-z]{12})_[0-9A-Za-z_]+|wak_[0-9A-Za-z_]+")
+_SHOWN = re.compile(r"wak_([0-9A-Za-z]{12})_[0-9A-Za-z_]+|(wak_|wst_)[0-9A-Za-z_-]+")
 
 
 @dataclass(frozen=True)
@@ -52,13 +53,29 @@ def parse(text: str) -> str:
 
 
 def redact(text: str) -> str:
-    """The text with every key in it, also a cut one, shortened to its public id."""
-    return _SHOWN.sub(lambda found: f"{PREFIX}{found[1]}_***" if found[1] else f"{PREFIX}***", text)
+    """The text with every key in it, also a cut one, shortened to its public id; session tokens to nothing."""
+    return _SHOWN.sub(lambda found: f"{PREFIX}{found[1]}_***" if found[1] else f"{found[2]}***", text)
 
 
 def mint_job_token() -> str:
     """A new job token: 32 random bytes as 43 url-safe characters."""
     return secrets.token_urlsafe(32)
+
+
+def mint_session_token() -> str:
+    """A new session token: `wst_` and 32 random bytes as 43 url-safe characters."""
+    return SESSION_PREFIX + secrets.token_urlsafe(32)
+
+
+def keys_in(text: str) -> list[str]:
+    """Every key with a right checksum that the text holds, each once, in order."""
+    found = (match[0] for match in _KEY.finditer(text))
+    return list(dict.fromkeys(key for key in found if _checksum(key[:-6]) == key[-6:]))
+
+
+def public_id_of(digest: bytes) -> str:
+    """A public id for a key that has none of its own, from a digest of it: 12 characters."""
+    return _base62(int.from_bytes(digest[:16]), 12)
 
 
 def is_job_token(text: str) -> bool:
@@ -71,8 +88,13 @@ def _random(length: int) -> str:
 
 
 def _checksum(body: str) -> str:
-    left, digits = zlib.crc32(body.encode()), ""
-    while len(digits) < 6:
-        left, digit = divmod(left, 62)
+    return _base62(zlib.crc32(body.encode()), 6)
+
+
+def _base62(number: int, length: int) -> str:
+    """The last `length` digits of the number."""
+    digits = ""
+    while len(digits) < length:
+        number, digit = divmod(number, 62)
         digits = _ALPHABET[digit] + digits
     return digits

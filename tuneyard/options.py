@@ -6,15 +6,18 @@ import functools
 import shutil
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
 from pydantic import BaseModel
 
+from tuneyard import credentials
 from tuneyard.client import Client
+from tuneyard.keys import PREFIX, parse
 from tuneyard.shapes import Page
 
 P = ParamSpec("P")
+Shown = TypeVar("Shown", bound=BaseModel)
 
 # Seconds of retrying while a job is watched: enough to outlive a restart of the API.
 WATCHING_PATIENCE = 60.0
@@ -24,20 +27,51 @@ def example(line: str) -> str:
     return f"\b\nExample: tuneyard {line}"
 
 
-def connect(patience: float | None = None) -> Client:
-    """A client for the address that the innermost `--api-url` gave, else for the environment's."""
+def asked_url() -> str | None:
+    """The address that the innermost `--api-url` gave, if one did."""
     context: click.Context | None = click.get_current_context()
-    root = click.get_current_context().find_root()
-    url = None
+    url: str | None = None
     while context is not None and not url:
         url, context = context.params.get("api_url"), context.parent
-    return Client.from_env(url, patience=root.params["patience"] if patience is None else patience)
+    return url
+
+
+def asked_patience() -> float:
+    seconds: float = click.get_current_context().find_root().params["patience"]
+    return seconds
+
+
+def connect(patience: float | None = None) -> Client:
+    """A client for the address that is asked for, with the credential that the environment says."""
+    return open_door(credentials.chosen(asked_url()), patience)
+
+
+def open_door(door: credentials.Door, patience: float | None = None) -> Client:
+    return Client(
+        door.url,
+        door.api_key,
+        session_token=door.session_token,
+        patience=asked_patience() if patience is None else patience,
+    )
+
+
+def stored_name(command: Callable[..., None]) -> Callable[..., None]:
+    """Which stored credential is meant."""
+    command = click.option(
+        "--name", help="Its name in that environment; else TUNEYARD_CREDENTIAL, or client."
+    )(command)
+    return click.option(
+        "--environment", metavar="ENV", help="default, dev, staging, prod, …; else TUNEYARD_ENVIRONMENT."
+    )(command)
+
+
+api_url_option = click.option("--api-url", metavar="URL", help="Where the API is.")
 
 
 def connected(command: Callable[Concatenate[Client, P], None]) -> Callable[P, None]:
     """Give the command a client, and the option to say where the API is."""
 
-    @click.option("--api-url", metavar="URL", help="Where the API is.")
+    @api_url_option
     @functools.wraps(command)
     def with_client(*args: P.args, **options: P.kwargs) -> None:
         options.pop("api_url")
@@ -60,7 +94,19 @@ def paged(most: int, default: int) -> Callable[[Callable[..., None]], Callable[.
     return with_page
 
 
+changes_option = click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Another value for a field, such as epochs=2 or lora.rank=8; several times.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the API's shape as JSON.")
+
+
+def public_id(given: str) -> str:
+    """A key's public id. A whole key is cut to its id here: a secret has no place in a URL, nor in an error."""
+    return parse(given) if given.startswith(PREFIX) else given
 
 
 def width() -> int:
@@ -81,3 +127,10 @@ def show_page(page: Page[Any], as_json: bool, draw: Callable[[Iterable[Any], dat
 
 def show_json(shape: BaseModel) -> None:
     click.echo(shape.model_dump_json(indent=2))
+
+
+def show(shape: Shown, as_json: bool, draw: Callable[[Shown, datetime], str]) -> None:
+    if as_json:
+        show_json(shape)
+    else:
+        click.echo(draw(shape, datetime.now(UTC)))

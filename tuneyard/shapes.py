@@ -5,25 +5,49 @@ Times are UTC and carry their zone. Sizes named `_gb` are GiB (2**30 bytes), as 
 
 from __future__ import annotations
 
-import math
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
+
+from tuneyard.configs import FinetuneConfig
+from tuneyard.values import (
+    Amount,
+    ClientId,
+    Count,
+    CountFromOne,
+    Days,
+    Flag,
+    GpuUuid,
+    Grace,
+    JsonObject,
+    Number,
+    Numbers,
+    Quota,
+    Restarts,
+    Seconds,
+    Sha256,
+    Share,
+    Text,
+    Time,
+    Utc,
+)
 
 
 class JobKind(StrEnum):
     FINETUNE = "finetune"
     BATCH_TEST = "batch_test"
+    CHECK = "check"
 
 
 class JobStatus(StrEnum):
-    """pending: recorded. queued: claimed by a run that is still preparing. The last three are final."""
+    """pending: recorded. queued: claimed by a run that is still preparing. pausing: asked to pause, until its run
+    has saved a checkpoint. The last three are final, but for a resume of a failed or cancelled one."""
 
     PENDING = "pending"
     QUEUED = "queued"
     RUNNING = "running"
+    PAUSING = "pausing"
     PAUSED = "paused"
     CANCELLING = "cancelling"
     COMPLETED = "completed"
@@ -35,25 +59,6 @@ class JobStatus(StrEnum):
         return self in (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
 
 
-def _finite_or_none(value: Any) -> Any:
-    """JSON has no NaN or infinity: a loss that is neither finite nor absent is stored as absent."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _as_utc(value: datetime) -> datetime:
-    """A time without a zone is taken as UTC."""
-    try:
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("not a time between the years 1 and 9999 in UTC") from None
-
-
-Number = Annotated[float | None, BeforeValidator(_finite_or_none)]
-Utc = Annotated[datetime, AfterValidator(_as_utc)]
-ClientId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-
 class Shape(BaseModel):
     """What is read. A field that a newer server adds is ignored by an older client."""
 
@@ -63,11 +68,14 @@ class Shape(BaseModel):
 class Request(BaseModel):
     """What is sent. An unknown field is refused by name."""
 
-    model_config = ConfigDict(protected_namespaces=(), extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        protected_namespaces=(), extra="forbid", allow_inf_nan=False, hide_input_in_errors=True
+    )
 
 
 LONGEST_ERROR = 20_000  # characters
 LONGEST_STAGE = 500
+MAX_RESTARTS = 2
 
 Item = TypeVar("Item")
 
@@ -89,12 +97,15 @@ class NewJob(Request):
 
     id: ClientId | None = None
     kind: JobKind = JobKind.FINETUNE
-    name: str | None = Field(None, max_length=255)
-    model: str = Field(min_length=1, max_length=1024)
-    dataset: str | None = Field(None, max_length=1024)
-    config: dict[str, Any] = Field(default_factory=dict)
-    total_steps: int | None = Field(None, ge=0)
-    flow_run_id: str | None = Field(None, max_length=64)
+    name: Text | None = Field(None, max_length=255)
+    model: Text = Field(min_length=1, max_length=1024)
+    dataset: Text | None = Field(None, max_length=1024)
+    config: JsonObject = Field(default_factory=dict)
+    total_steps: Count | None = None
+    flow_run_id: Text | None = Field(None, max_length=64)
+    max_restarts: Restarts = Field(
+        MAX_RESTARTS, description="How often it is started again by itself after its run was lost."
+    )
 
 
 class Job(Shape):
@@ -127,14 +138,35 @@ class Job(Shape):
     started_at: Utc | None = None
     ended_at: Utc | None = None
     last_report_at: Utc | None = None
+    heartbeat_at: Utc | None = Field(None, description="When its run last said that it is alive.")
+    wait_reason: str | None = Field(None, description="What it waits for, in words; null: it does not wait.")
+    queue_position: int | None = Field(
+        None, description="Of one that waits: how many of the workspace's jobs are before it."
+    )
+    gpu_uuids: list[str] = Field(default_factory=list, description="The cards of the newest attempt.")
+    gpu_released_at: Utc | None = Field(None, description="When those cards were seen to be free again.")
+    pids: list[int] = Field(default_factory=list, description="The processes of its run, on `host`.")
+    restarts: int = Field(0, description="How often it was started again after its run was lost.")
+    max_restarts: int = MAX_RESTARTS
+    resumed_at: Utc | None = None
+    resume_from: str | None = Field(
+        None, description="Where the next run begins: a checkpoint, or `best`; null: the newest whole one."
+    )
+    last_checkpoint: int | None = Field(None, description="The step of the newest checkpoint.")
+    best_checkpoint: int | None = Field(None, description="The step of the best one, by its evaluation.")
+    checkpoint_at: Utc | None = None
+    run_key: str | None = Field(
+        None, description="The idempotency key of the Prefect run that is to take the job: one key, one run."
+    )
+    launched_at: Utc | None = Field(None, description="Since when it waits for that run.")
 
 
 class Claim(Request):
     """Who takes the job: shown to whoever asks where it runs."""
 
-    host: str = Field(max_length=255)
-    pid: int = Field(ge=0)
-    flow_run_id: str | None = Field(None, max_length=64)
+    host: Text = Field(max_length=255)
+    pid: Count
+    flow_run_id: Text | None = Field(None, max_length=64)
 
 
 class Claimed(Shape):
@@ -142,24 +174,213 @@ class Claimed(Shape):
 
     job: Job
     attempt: int
-    job_token: str
+    job_token: str = Field(repr=False)
 
 
 class JobFacts(Request):
     """What a run learns as it goes; a field left out stays as it is."""
 
-    stage: str | None = Field(None, max_length=LONGEST_STAGE)
-    device: str | None = Field(None, max_length=255)
-    current_step: int | None = Field(None, ge=0)
-    total_steps: int | None = Field(None, ge=0)
-    total_epochs: float | None = Field(None, ge=0)
-    suite_id: str | None = Field(None, description="Of a batch test only: the suite, once it has been read.")
+    stage: Text | None = Field(None, max_length=LONGEST_STAGE)
+    device: Text | None = Field(None, max_length=255)
+    current_step: Count | None = None
+    total_steps: Count | None = None
+    total_epochs: Amount | None = None
+    suite_id: Text | None = Field(None, description="Of a batch test only: the suite, once it has been read.")
 
 
 class JobEnd(Request):
-    status: Literal["completed", "failed", "cancelled"]
-    error: str | None = Field(None, max_length=LONGEST_ERROR)
-    result: dict[str, Any] = Field(default_factory=dict)
+    """How an attempt ended. `paused` leaves the job open: it goes on when somebody resumes it."""
+
+    status: Literal["completed", "failed", "cancelled", "paused"]
+    error: Text | None = Field(None, max_length=LONGEST_ERROR)
+    errors: list[NewJobError] = Field(
+        default_factory=list, max_length=200, description="The same for programs, each fault by itself."
+    )
+    result: JsonObject = Field(default_factory=dict)
+
+
+# A job's life
+
+
+class Heartbeat(Request):
+    """Sent every 10 s while a run is alive, also while it waits. Without `wait_reason` it does not wait; what else is
+    left out stays as it is."""
+
+    stage: Text | None = Field(None, max_length=LONGEST_STAGE)
+    wait_reason: Text | None = Field(None, max_length=LONGEST_STAGE)
+    gpu_uuids: list[GpuUuid] | None = Field(
+        None, max_length=64, description="The cards it holds; none: it has let them go."
+    )
+    pids: list[Count] | None = Field(None, max_length=1000)
+
+
+class Beat(Shape):
+    """A run that reads `cancelling` or `pausing` stops; one that is answered with 401 has been replaced."""
+
+    job_status: JobStatus
+    at: Utc
+
+
+class JobEventKind(StrEnum):
+    """The first are a run's to tell; the others are added where they happen, in the record."""
+
+    WAITING = "waiting"
+    LEASED = "leased"
+    STARTED = "started"
+    CHECKPOINT = "checkpoint"
+    OOM_BACKOFF = "oom_backoff"
+    WATCHDOG = "watchdog"
+    EVALUATED = "evaluated"
+    GPU_RELEASED = "gpu_released"
+    RESUMED = "resumed"
+    CLAIMED = "claimed"
+    PAUSE_ASKED = "pause_asked"
+    PAUSED = "paused"
+    CANCEL_ASKED = "cancel_asked"
+    LOST = "lost"
+    REQUEUED = "requeued"
+    ENDED = "ended"
+
+
+RunEventKind = Literal[
+    "waiting",
+    "leased",
+    "started",
+    "checkpoint",
+    "oom_backoff",
+    "watchdog",
+    "evaluated",
+    "gpu_released",
+    "resumed",
+]
+
+
+class NewJobEvent(Request):
+    """`key`: sent again under the same key, by the same attempt, it is one event.
+
+    A `checkpoint` names its `step`; `details: {"best": true}` marks the best one so far.
+    """
+
+    kind: RunEventKind
+    message: Text = Field(min_length=1, max_length=2000)
+    step: Count | None = None
+    details: JsonObject = Field(default_factory=dict)
+    at: Time | None = Field(None, description="When it happened; default: now.")
+    key: Text | None = Field(None, min_length=1, max_length=100)
+
+
+class JobEventBatch(Request):
+    events: list[NewJobEvent] = Field(min_length=1, max_length=500)
+
+
+class JobEvent(Shape):
+    id: str
+    at: Utc
+    attempt: int
+    kind: JobEventKind
+    message: str
+    step: int | None = None
+    details: dict[str, Any] = Field(default_factory=dict)
+
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+class NewLogLine(Request):
+    """`number` counts the attempt's lines: sent again under the same number, it is one line."""
+
+    number: Count
+    at: Time
+    level: LogLevel = "info"
+    text: Text = Field(max_length=10_000)
+
+
+class LogBatch(Request):
+    lines: list[NewLogLine] = Field(min_length=1, max_length=1000)
+
+
+class LogLine(Shape):
+    attempt: int
+    number: int
+    at: Utc
+    level: LogLevel
+    text: str
+
+
+class NewJobError(Request):
+    """One thing that went wrong, where it can be put right, and how."""
+
+    kind: Literal["bad_input", "work_failed", "lost", "oom", "diverged", "cancelled", "surprise"]
+    message: Text = Field(min_length=1, max_length=LONGEST_ERROR)
+    file: Text | None = Field(None, max_length=2048)
+    line: CountFromOne | None = None
+    field: Text | None = Field(None, max_length=255)
+    hint: Text | None = Field(None, max_length=2000, description="What to do about it.")
+
+
+class JobError(Shape):
+    at: Utc
+    attempt: int
+    kind: str
+    message: str
+    file: str | None = None
+    line: int | None = None
+    field: str | None = None
+    hint: str | None = None
+
+
+class Resume(Request):
+    """Where to begin and what to change; with nothing said it goes on from the newest whole checkpoint, as it was.
+    A `checkpoint` that is named decides, whatever `from_best` says."""
+
+    checkpoint: Text | None = Field(
+        None, min_length=1, max_length=1024, description="For example checkpoint-500."
+    )
+    from_best: Flag = False
+    config: JsonObject | None = Field(None, description="Fields of the config that are to be different.")
+    max_restarts: Restarts | None = None
+
+
+class LostRun(Request):
+    """A run that somebody knows to be dead. It is named by its attempt; one that died before it took its job, by the
+    `flow_run_id` that the job still has. What is not the job's newest changes nothing."""
+
+    job_id: Text = Field(min_length=1, max_length=100)
+    attempt: Count
+    flow_run_id: Text | None = Field(None, max_length=64)
+    reason: Text = Field(min_length=1, max_length=1000)
+    handed_back: Flag = Field(
+        False, description="It let go in good order, its worker being stopped: the restart does not count."
+    )
+
+
+class CloseLost(Request):
+    """`silent_seconds`: how long nothing may be heard of a job's run; null: only the `runs` that are named."""
+
+    silent_seconds: Seconds | None = 60
+    runs: list[LostRun] = Field(default_factory=list, max_length=1000)
+
+
+class Launched(Request):
+    """The run that Prefect made for the job's `run_key`."""
+
+    run_key: Text = Field(max_length=26)
+    flow_run_id: Text = Field(min_length=1, max_length=64)
+
+
+class TrainRequest(Request):
+    """`id`: asked again under the same id, it is one job."""
+
+    config: FinetuneConfig
+    name: Text | None = Field(None, min_length=1, max_length=255, description="In place of the config's own.")
+    id: ClientId | None = None
+
+
+class ValidateRequest(Request):
+    config: JsonObject
+    run: Flag = Field(
+        False, description="Also start the `check` flow, which looks at the model and the data."
+    )
 
 
 # Metrics
@@ -168,7 +389,7 @@ class JobEnd(Request):
 class MetricPoint(Request):
     """One step's numbers. Anything beyond the named columns goes in `extra`."""
 
-    step: int = Field(ge=0, le=2**53)
+    step: Count
     epoch: Number = None
     train_loss: Number = None
     eval_loss: Number = None
@@ -179,8 +400,8 @@ class MetricPoint(Request):
     gpu_memory_allocated_gb: Number = None
     gpu_memory_reserved_gb: Number = None
     gpu_utilization_percent: Number = None
-    timestamp: Utc | None = None
-    extra: dict[str, Number] = Field(default_factory=dict)
+    timestamp: Time | None = None
+    extra: Numbers = Field(default_factory=dict)
 
 
 class MetricBatch(Request):
@@ -218,10 +439,10 @@ class Reported(Shape):
 
 
 class NewDataset(Request):
-    name: str = Field(min_length=1, max_length=255)
-    uri: str = Field(max_length=2048)
+    name: Text = Field(min_length=1, max_length=255)
+    uri: Text = Field(max_length=2048)
     sha256: Sha256
-    rows: int = Field(ge=0)
+    rows: Count
 
 
 class Dataset(Shape):
@@ -235,13 +456,15 @@ class Dataset(Shape):
 
 class NewArtifact(Request):
     kind: Literal["model", "report"] = "model"
-    name: str = Field(min_length=1, max_length=255)
-    uri: str = Field(max_length=2048, description="Where it lies: a path on the host that made it, or a URL.")
+    name: Text = Field(min_length=1, max_length=255)
+    uri: Text = Field(
+        max_length=2048, description="Where it lies: a path on the host that made it, or a URL."
+    )
     sha256: Sha256 | None = None
-    size_bytes: int = Field(ge=0)
-    base_model: str | None = Field(None, max_length=1024)
-    parent_id: str | None = None
-    details: dict[str, Any] = Field(default_factory=dict)
+    size_bytes: Count
+    base_model: Text | None = Field(None, max_length=1024)
+    parent_id: Text | None = None
+    details: JsonObject = Field(default_factory=dict)
 
 
 class Artifact(Shape):
@@ -262,16 +485,16 @@ class Artifact(Shape):
 
 
 class Prompt(Request):
-    prompt: str = Field(min_length=1)
-    expected: str
-    tags: list[str] = Field(default_factory=list)
+    prompt: Text = Field(min_length=1)
+    expected: Text
+    tags: list[Text] = Field(default_factory=list)
 
 
 class NewSuite(Request):
     """Recording the same content under the same name again answers the suite that is there."""
 
-    name: str = Field(min_length=1, max_length=255)
-    description: str | None = None
+    name: Text = Field(min_length=1, max_length=255)
+    description: Text | None = None
     prompts: list[Prompt] = Field(min_length=1, max_length=100_000)
 
 
@@ -290,13 +513,13 @@ class Suite(Shape):
 class NewBatchTest(Request):
     """`suite` is the suite as the caller wrote it: a file or an id. A run that has read it says which by `JobFacts`."""
 
-    suite: str = Field(min_length=1, max_length=1024)
-    suite_id: str | None = None
-    model: str = Field(min_length=1, max_length=1024)
-    name: str | None = Field(None, max_length=255)
-    config: dict[str, Any] = Field(default_factory=dict)
-    total_prompts: int | None = Field(None, ge=1)
-    flow_run_id: str | None = Field(None, max_length=64)
+    suite: Text = Field(min_length=1, max_length=1024)
+    suite_id: Text | None = None
+    model: Text = Field(min_length=1, max_length=1024)
+    name: Text | None = Field(None, max_length=255)
+    config: JsonObject = Field(default_factory=dict)
+    total_prompts: CountFromOne | None = None
+    flow_run_id: Text | None = Field(None, max_length=64)
 
 
 class BatchTest(Shape):
@@ -323,17 +546,17 @@ class BatchTest(Shape):
 
 
 class NewPrediction(Request):
-    prompt_index: int = Field(ge=0)
-    prompt: str
-    expected: str
-    response: str | None = None
-    score: float | None = Field(None, ge=0, le=1)
-    passed: bool | None = None
-    error: str | None = None
-    input_tokens: int | None = Field(None, ge=0)
-    output_tokens: int | None = Field(None, ge=0)
-    latency_ms: float | None = Field(None, ge=0)
-    finish_reason: str | None = Field(None, max_length=40)
+    prompt_index: Count
+    prompt: Text
+    expected: Text
+    response: Text | None = None
+    score: Share | None = None
+    passed: bool | None = Field(None, strict=True)
+    error: Text | None = None
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    latency_ms: Amount | None = None
+    finish_reason: Text | None = Field(None, max_length=40)
 
 
 class PredictionBatch(Request):
@@ -361,28 +584,28 @@ class Prediction(Shape):
 class GpuSample(Request):
     """One reading of one card; a counter that the card does not have is null."""
 
-    uuid: str = Field(max_length=100)
-    index: int = Field(ge=0)
-    name: str | None = None
+    uuid: Text = Field(max_length=100)
+    index: Count
+    name: Text | None = None
     utilization_percent: Number = None
     memory_used_gb: Number = None
     memory_total_gb: Number = None
     temperature_c: Number = None
     power_w: Number = None
-    process_pids: list[int] = Field(default_factory=list)
-    error: str | None = Field(None, description="Why the card could not be read, if it could not.")
+    process_pids: list[Count] = Field(default_factory=list)
+    error: Text | None = Field(None, description="Why the card could not be read, if it could not.")
 
 
 class HostSample(Request):
     """One reading of one host and every card in it. `no_gpu` says why `gpus` is empty."""
 
-    host: str = Field(min_length=1, max_length=255)
-    taken_at: Utc
+    host: Text = Field(min_length=1, max_length=255)
+    taken_at: Time
     cpu_percent: Number = None
     memory_used_gb: Number = None
     memory_total_gb: Number = None
-    driver_version: str | None = None
-    no_gpu: str | None = None
+    driver_version: Text | None = None
+    no_gpu: Text | None = None
     gpus: list[GpuSample] = Field(default_factory=list)
 
 
@@ -394,32 +617,232 @@ class Stored(Shape):
     count: int
 
 
-# Keys, system
+# Keys
 
 
 class NewApiKey(Request):
-    """`scopes` are names of permission sets: training, testing, production, worker, all, admin."""
+    """What the key may do is named by any of `permission_set`, `permissions` and `scopes`; at least one is needed.
 
-    name: str = Field(min_length=1, max_length=255)
-    scopes: list[str] = Field(min_length=1)
-    expires_in_days: int | None = Field(90, gt=0, le=3650, description="null: never.")
+    With a `permission_set`, `permissions` is ignored. `GET /api-keys/permission-sets` lists every name.
+    """
+
+    name: Text = Field(min_length=1, max_length=255)
+    description: Text | None = Field(None, max_length=2000)
+    permission_set: Text | None = Field(None, min_length=1, max_length=100)
+    permissions: list[Text] | None = Field(None, max_length=100)
+    scopes: list[Text] | None = Field(None, max_length=100)
+    expires_in_days: Days | None = Field(90, description="null: never.")
+    rate_limit: Quota | None = Field(
+        None, description="Requests in one window; null: the server's own limit."
+    )
+
+
+class KeyChanges(Request):
+    """A field left out stays as it is. What the key may do is replaced as a whole by what is named here."""
+
+    name: Text | None = Field(None, min_length=1, max_length=255)
+    description: Text | None = Field(None, max_length=2000)
+    permission_set: Text | None = Field(None, min_length=1, max_length=100)
+    permissions: list[Text] | None = Field(None, max_length=100)
+    scopes: list[Text] | None = Field(None, max_length=100)
+    rate_limit: Quota | None = None
+
+
+class KeyExtension(Request):
+    expires_in_days: Days = Field(90, description="Counted from now.")
+
+
+class KeyRotation(Request):
+    """`grace` is how long the old key goes on beside the new one: a number and s, m, h or d; at most 30 days."""
+
+    grace: Grace = "24h"
+    expires_in_days: Days | None = Field(
+        None, description="Of the new key; null: as long as the old one was given."
+    )
 
 
 class ApiKey(Shape):
     id: str = Field(description="The key's public id: the 12 characters after `wak_`; what logs show.")
+    key_prefix: str = Field(description="The public id, under the name that older clients know.")
     name: str
-    scopes: list[str]
+    description: str | None = None
     permissions: list[str]
-    is_active: bool
+    scopes: list[str]
+    rate_limit: int | None = None
+    is_active: bool = Field(description="Not revoked.")
+    is_expired: bool
+    is_valid: bool = Field(description="Neither revoked nor expired: it opens the door.")
+    usage_count: int = Field(0, description="Requests that were let in; written every few seconds.")
+    last_used_at: Utc | None = None
+    created_by: str | None = Field(
+        None, description="The person's name, or the public id of the key, that made it."
+    )
     created_at: Utc
+    updated_at: Utc
     expires_at: Utc | None = None
     revoked_at: Utc | None = None
+    successor_id: str | None = Field(None, description="The key that replaced it.")
 
 
 class CreatedApiKey(ApiKey):
     """The only answer that ever holds `key`."""
 
-    key: str
+    key: str = Field(repr=False)
+
+
+class RevokedApiKey(ApiKey):
+    message: str = "API key revoked successfully"
+
+
+class RotatedApiKey(CreatedApiKey):
+    """The new key. The old one, `replaces`, is refused from `old_key_expires_at` on."""
+
+    replaces: str
+    old_key_expires_at: Utc
+
+
+class PermissionSet(Shape):
+    """`members` are the names it is made of, `permissions` what those stand for."""
+
+    members: list[str]
+    permissions: list[str]
+
+
+class PermissionSets(Shape):
+    """Every name that a key's making understands."""
+
+    permission_sets: dict[str, PermissionSet]
+    scopes: dict[str, list[str]]
+    permissions: dict[str, str] = Field(description="Each permission, and what it allows.")
+
+
+# People
+
+UserName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._@+-]{0,99}$")]
+Password = Annotated[Text, Field(min_length=1, max_length=1000, repr=False)]
+
+
+class Role(StrEnum):
+    """viewer reads; member also works; admin also manages people and keys; owner also makes owners."""
+
+    OWNER = "owner"
+    ADMIN = "admin"
+    MEMBER = "member"
+    VIEWER = "viewer"
+
+
+class NewUser(Request):
+    name: UserName
+    role: Role = Role.MEMBER
+
+
+class User(Shape):
+    id: str
+    name: str
+    role: Role
+    workspace: str
+    is_active: bool
+    must_change_password: bool = Field(description="Has only the one-time password that an admin passed on.")
+    created_at: Utc
+    created_by: str | None = None
+    last_login_at: Utc | None = None
+    disabled_at: Utc | None = None
+
+
+class CreatedUser(User):
+    """The only answer that ever holds the one-time password; it opens one log-in, to choose another."""
+
+    one_time_password: str = Field(repr=False)
+
+
+class UserChanges(Request):
+    role: Role
+
+
+class Disabling(Request):
+    """`keys`: what becomes of the person's own live keys. Needed when there are any."""
+
+    keys: Literal["keep", "revoke"] | None = None
+
+
+class Login(Request):
+    name: Text = Field(min_length=1, max_length=100)
+    password: Password
+
+
+class NewPassword(Request):
+    current: Password
+    new: Text = Field(min_length=12, max_length=1000, repr=False)
+
+
+class LoginSession(Shape):
+    id: str
+    created_at: Utc
+    expires_at: Utc
+    last_used_at: Utc | None = None
+    address: str | None = None
+    agent: str | None = Field(None, description="The browser or program that opened it, as it calls itself.")
+    is_current: bool = False
+
+
+class OpenedSession(Shape):
+    """`token` is shown here and nowhere else: send it as `Authorization: Bearer`. Browsers get it as a cookie."""
+
+    token: str = Field(repr=False)
+    expires_at: Utc
+    user: User
+
+
+class WhoAmI(Shape):
+    """Who the server takes the caller for."""
+
+    mode: Literal["session", "apiKey"]
+    user_id: str | None = None
+    key_id: str | None = None
+    name: str
+    workspace: str
+    role: str | None = None
+    scopes: list[str]
+    permissions: list[str]
+    must_change_password: bool = False
+    expires_at: Utc | None = None
+
+
+class AuditEvent(Shape):
+    """Who did what to which object. Rows are only ever added."""
+
+    id: str
+    at: Utc
+    actor_kind: Literal["person", "key", "job", "host"]
+    actor_id: str
+    actor_name: str
+    action: str = Field(description="For example key.created, session.opened, job.cancelled.")
+    object_kind: str
+    object_id: str
+    details: dict[str, Any] = Field(default_factory=dict)
+    request_id: str | None = None
+    address: str | None = None
+
+
+# System
+
+
+class FieldProblem(Shape):
+    field: str = Field(description="The part of the request, for example metrics.0.step.")
+    message: str
+
+
+class Problem(Shape):
+    """Every error answer: RFC 9457's members, which request it was, and `errors` where fields are refused."""
+
+    type: str = Field(description="urn:tuneyard:error: and the title; the same for the same kind of error.")
+    title: str
+    status: int
+    detail: str
+    instance: str = Field(description="The path that was asked for.")
+    request_id: str = Field(description="As in X-Request-ID, and in the server's log.")
+    error: str = Field(description="The same as `detail`.")
+    errors: list[FieldProblem] | None = None
 
 
 class Health(Shape):
@@ -434,3 +857,64 @@ class System(Shape):
     platform: str
     hostname: str
     tuneyard_version: str
+
+
+# The look at a fine-tune before it starts
+
+
+class Diagnostic(Shape):
+    """One thing that was found. Any `error` makes the whole config invalid."""
+
+    severity: Literal["error", "warning", "info"]
+    code: str = Field(description="What it is, in one word that does not change.")
+    message: str = Field(description="What it is and what to do about it.")
+    field: str | None = Field(None, description="The config's field, or the rows', that it is about.")
+    file: str | None = None
+    lines: list[int] = Field(default_factory=list, description="Where in the file; the first 20.")
+    count: int = Field(1, description="How many rows, or things, it is true of.")
+
+
+class PreflightFigures(Shape):
+    """What a fine-tune will be like. Sizes are GiB; lengths are tokens; nulls are what could not be known."""
+
+    rows: int | None = None
+    eval_rows: int | None = None
+    tokens: int | None = Field(None, description="Of one epoch, before padding.")
+    learnt_tokens: int | None = None
+    length_p50: int | None = None
+    length_p90: int | None = None
+    length_p99: int | None = None
+    length_max: int | None = None
+    padding_percent: float | None = Field(
+        None, description="Of a batch's tokens, with rows of like length together."
+    )
+    steps_per_epoch: int | None = None
+    total_steps: int | None = None
+    parameters: int | None = None
+    trainable_parameters: int | None = None
+    memory_needed_gb: float | None = Field(
+        None, description="A high estimate of the peak, with the longest rows."
+    )
+    memory_gb: float | None = Field(None, description="The card's, or the host's where no card is used.")
+    disk_needed_gb: float | None = Field(None, description="Checkpoints and the model.")
+    disk_free_gb: float | None = None
+    device: str | None = None
+    seconds: float | None = Field(
+        None, description="What the look itself took, once the tokenizer was loaded."
+    )
+
+
+class Preflight(Shape):
+    """Whether a fine-tune may start, and everything that was found."""
+
+    valid: bool
+    diagnostics: list[Diagnostic] = Field(default_factory=list)
+    figures: PreflightFigures = Field(default_factory=PreflightFigures)
+
+
+class Validation(Shape):
+    """What the record can see of a config. `job`: the check that looks at the rest; its result is a Preflight."""
+
+    valid: bool
+    diagnostics: list[Diagnostic] = Field(default_factory=list)
+    job: Job | None = None

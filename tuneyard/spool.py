@@ -1,9 +1,9 @@
 """Lines on disk that wait to be sent, and how far they have been.
 
-Three files in one folder: `metrics.jsonl` (one line a point, only ever appended to), `metrics.ack` (the byte
-offset up to which the server has the lines) and `metrics.rejected.jsonl` (the lines that it will never take,
-and why). A line survives the death of the process once `append` has returned; it is not synced against a loss
-of power.
+Three files in one folder, for a spool called `metrics`: `metrics.jsonl` (one line an entry, only ever appended to),
+`metrics.ack` (the byte offset up to which the server has the lines) and `metrics.rejected.jsonl` (the lines that it
+will never take, and why). A line survives the death of the process once `append` has returned; it is not synced
+against a loss of power.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ class Line(NamedTuple):
 
 
 class Spool:
-    def __init__(self, folder: Path) -> None:
-        """Open the spool in `folder`, which is made if it is not there."""
+    def __init__(self, folder: Path, name: str) -> None:
+        """Open the spool called `name` in `folder`, which is made if it is not there."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.path = folder / "metrics.jsonl"
-        self.rejected = folder / "metrics.rejected.jsonl"
-        self._ack = folder / "metrics.ack"
+        self.path = folder / f"{name}.jsonl"
+        self.rejected = folder / f"{name}.rejected.jsonl"
+        self._ack = folder / f"{name}.ack"
         self._file = self.path.open("ab", buffering=0)
         self._torn = _is_torn(self.path)
         self.acknowledged = self._read_ack()
@@ -80,9 +80,16 @@ class Spool:
 
     def count_waiting(self) -> int:
         """How many whole lines are not acknowledged."""
+        return self._count(self.acknowledged)
+
+    def count(self) -> int:
+        """How many whole lines there are, the acknowledged ones too."""
+        return self._count(0)
+
+    def _count(self, start: int) -> int:
         count = 0
         with self.path.open("rb") as file:
-            file.seek(self.acknowledged)
+            file.seek(start)
             while block := file.read(LARGEST_READ):
                 count += block.count(b"\n")
         return count

@@ -1,73 +1,84 @@
-"""From a request to who asks.
+"""What a route's signature says about who may call it.
 
-    caller: Annotated[Caller, needs("jobs:read")]       a key that holds the permission
-    holder: Annotated[JobCaller, Depends(token_holder)]  a job token, whichever job's
+    caller: Annotated[Caller, needs("jobs:read")]        a key or a person that holds the permission
+    caller: AnyCaller                                    any key or person (Newcomer: also one without a password)
+    holder: Annotated[JobCaller, Depends(token_holder)]  a run, by its job token
+    who: Annotated[Caller | JobCaller, key_or_token("artifacts:write")]
+    dependencies=[anybody]                               who it is does not matter
 
-A key that is present decides alone, whatever else the request carries. 401 comes before 403, and both before any
-row but the key's or token's own is read.
+`every_route_declares` refuses an app with a route that says none of these. The order is: 401, then 429, then 403,
+and all before any row but the caller's own is read. A key that is present decides alone, then a Bearer token, then
+the cookie.
 """
 
-from dataclasses import dataclass, field
+import logging
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends, Request, Security
-from fastapi.security import APIKeyHeader
-from sqlmodel import select
+from fastapi import Depends, FastAPI, Request, Security
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute, iter_route_contexts
+from fastapi.security import APIKeyHeader, HTTPBearer
+from starlette.responses import Response
 
+from api.access.caller import Caller, JobCaller, demand, demand_settled
+from api.access.door import Door
+from api.access.origin import COOKIE, demand_same_origin
 from api.access.pepper import Pepper
 from api.access.permissions import PERMISSIONS
 from api.database import Database
-from api.problems import Problem
-from api.tables import ApiKey, Job, Workspace, now
+from api.launches import Launches
+from api.problems import Problem, answer_to, problem_answer
+from api.tables import now
 from tuneyard import keys
-from tuneyard.errors import BadInput
 
+log = logging.getLogger("tuneyard.auth")
 KEY_HEADERS = ("X-API-Key", "X-Workspace-API-Key")
-GRACE = timedelta(minutes=10)  # how long after its end a job's late points are still taken
+NOTICE = timedelta(days=7)  # how long before its end a key is told of it
 
-_shown_in_docs = Security(APIKeyHeader(name=KEY_HEADERS[0], auto_error=False))
-
-
-@dataclass(frozen=True)
-class Caller:
-    """Who holds the key of this request, and what it allows."""
-
-    key_id: str
-    workspace_id: int
-    workspace_name: str
-    scopes: tuple[str, ...]
-    permissions: frozenset[str]
+_key_shown_in_docs = Security(APIKeyHeader(name=KEY_HEADERS[0], auto_error=False))
+_token_shown_in_docs = Security(HTTPBearer(auto_error=False))
+Found = TypeVar("Found", Caller, JobCaller)
+_declarations: set[Callable[..., Any]] = set()
 
 
-@dataclass(frozen=True)
-class JobCaller:
-    """A run that holds the token of the job it works on, when it was looked up."""
-
-    job_pk: int
-    job_id: str
-    workspace_id: int
-    token_digest: str = field(repr=False)
+async def _door(request: Request) -> Door:
+    door: Door = request.app.state.door
+    return door
 
 
 async def _database(request: Request) -> Database:
-    database: Database = request.app.state.database
+    database: Database = request.app.state.door.database
     return database
 
 
+async def _launches(request: Request) -> Launches:
+    launches: Launches = request.app.state.launches
+    return launches
+
+
 async def _pepper(request: Request) -> Pepper:
-    pepper: Pepper = request.app.state.pepper
+    pepper: Pepper = request.app.state.door.pepper
     return pepper
 
 
+DoorDep = Annotated[Door, Depends(_door)]
 DatabaseDep = Annotated[Database, Depends(_database)]
+LaunchesDep = Annotated[Launches, Depends(_launches)]
 PepperDep = Annotated[Pepper, Depends(_pepper)]
+
+
+def _declares(dependency: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a dependency that decides who may call."""
+    _declarations.add(dependency)
+    return dependency
 
 
 def presented_key(request: Request) -> str | None:
     """The API key that the request carries, well-formed or not."""
     for header in KEY_HEADERS:
-        if value := request.headers.get(header):
+        if (value := request.headers.get(header)) is not None:
             return value
     bearer = _bearer(request)
     return bearer if bearer and bearer.startswith(keys.PREFIX) else None
@@ -78,107 +89,184 @@ def _bearer(request: Request) -> str | None:
     return value.strip() or None if kind.lower() == "bearer" else None
 
 
-def key_caller(
-    request: Request, database: DatabaseDep, pepper: PepperDep, _: Annotated[Any, _shown_in_docs]
-) -> Caller:
-    """The caller of a request that must carry a key."""
-    key = presented_key(request)
-    if key is None:
-        known = "Authorization" in request.headers
-        raise Problem(401, "Authentication failed" if known else "Missing authorization header")
-    return caller_of(key, database, pepper)
+def trace_of(request: Request) -> dict[str, str | None]:
+    """What the audit trail says about where a request came from."""
+    address = request.client.host[:100] if request.client else None  # a proxy may forward any text
+    return {"request_id": request.state.request_id, "address": address}
 
 
-def caller_of(key: str, database: Database, pepper: Pepper) -> Caller:
-    """Whose key it is: one indexed read.
+def find_caller(request: Request, door: Door) -> Caller:
+    """The key or person that the request comes from.
 
     Raises:
-        Problem: 401, the same for a malformed, unknown, wrong, revoked or expired key.
+        Problem: 401 for none or one that is refused; 429 for too many requests, or too many that were refused;
+            403 for another site's page that makes a browser ask.
     """
-    refused = Problem(401, "Invalid API key")
-    try:
-        public_id = keys.parse(key)
-    except BadInput:
-        raise refused from None
-    with database.reading() as session:
-        query = select(ApiKey, Workspace).join(Workspace).where(ApiKey.id == public_id)
-        found = session.exec(query).first()
-    if found is None:
-        raise refused
-    row, workspace = found
-    if not pepper.matches(key, row.digest) or not row.is_active:
-        raise refused
-    return Caller(row.id, row.workspace_id, workspace.name, tuple(row.scopes), frozenset(row.permissions))
-
-
-def demand(caller: Caller, permission: str, scope: str | None = None) -> None:
-    """403 where the key lacks the permission; with `scope` the text names the scope that older clients know."""
-    if permission in caller.permissions:
-        return
-    held = ", ".join(caller.scopes)
-    lacking = f"'{scope}' scope" if scope else f"required permission: {permission}"
-    raise Problem(403, f"API key does not have {lacking}. Key scopes: {held}")
-
-
-def needs(permission: str, scope: str | None = None) -> Any:
-    """Declares in a route's signature that its caller's key must hold the permission."""
-    assert permission in PERMISSIONS, permission
-
-    async def allowed(caller: Annotated[Caller, Depends(key_caller)]) -> Caller:
-        demand(caller, permission, scope)
+    if (key := presented_key(request)) is not None:
+        return _let_in(request, door, _known(request, door, door.key_caller, key))
+    if "Authorization" in request.headers:
+        return _let_in(request, door, _known(request, door, door.person, _bearer(request) or ""))
+    if cookie := request.cookies.get(COOKIE):
+        caller = _let_in(request, door, _known(request, door, door.person, cookie))
+        demand_same_origin(request)
         return caller
-
-    return Depends(allowed)
-
-
-AnyCaller = Annotated[Caller, Depends(key_caller)]
+    log.info("auth.missing_key", extra=_where(request))
+    raise Problem(401, "Missing authorization header")
 
 
-def token_holder(request: Request, database: DatabaseDep, pepper: PepperDep) -> JobCaller:
+def _known(request: Request, door: Door, find: Callable[..., Found], secret: str) -> Found:
+    """Find whose secret it is, and say in the log who came or that nobody did; never what they showed."""
+    trace = trace_of(request)
+    try:
+        found = find(secret, **trace)
+    except Problem:
+        log.warning("auth.invalid_key", extra=_where(request) | {"address": trace["address"]})
+        door.limits.refused(trace["address"])
+        raise
+    log.info("auth.success", extra=_where(request) | _who(found))
+    return found
+
+
+def _let_in(request: Request, door: Door, caller: Caller) -> Caller:
+    """The caller, unless they ask too often; a key that ends soon is told so in every answer."""
+    notices = request.state.notices
+    if caller.kind == "key" and caller.expires_at and caller.expires_at - now() <= NOTICE:
+        notices["tuneyard-key-expires"] = caller.expires_at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    try:
+        door.limits.let_in(caller, notices)
+    except Problem:
+        log.warning("auth.rate_limited", extra=_where(request) | _who(caller))
+        raise
+    return caller
+
+
+def _where(request: Request) -> dict[str, str | None]:
+    return {"method": request.method, "path": request.url.path}
+
+
+def _who(found: Caller | JobCaller) -> dict[str, str | None]:
+    if isinstance(found, JobCaller):
+        return {"job_id": found.job_id}
+    return {"mode": found.mode, "user_id" if found.kind == "person" else "key_id": found.id}
+
+
+def find_run(request: Request, door: Door) -> JobCaller:
     """The run whose job token the request carries.
 
     Raises:
-        Problem: 401 for no token, a token that a newer attempt replaced or that never was, and one whose job ended
-            longer ago than the grace; 403 for a key, which no run writes with.
+        Problem: 401 for none or one that is refused; 429 for too many that were refused.
     """
-    if key := presented_key(request):
-        caller_of(key, database, pepper)
-        raise Problem(403, "A run writes with its job token, not with an API key")
     token = _bearer(request)
     if token is None:
+        log.info("auth.missing_key", extra=_where(request))
         raise Problem(401, "Unauthorized: Bearer token required")
-    return holder_of(token, database, pepper)
+    return _known(request, door, door.run, token)
 
 
-def holder_of(token: str, database: Database, pepper: Pepper) -> JobCaller:
-    """Whose token it is: one indexed read, by digest."""
-    refused = Problem(401, "Unauthorized: Invalid token")
-    if not keys.is_job_token(token):
-        raise refused
-    with database.reading() as session:
-        job = session.exec(select(Job).where(Job.token_digest == pepper.digest(token))).first()
-    if job is None or job.token_digest is None or not pepper.matches(token, job.token_digest) or is_over(job):
-        raise refused
-    return JobCaller(job.pk, job.id, job.workspace_id, job.token_digest)
+async def present_caller(
+    request: Request,
+    door: DoorDep,
+    _key: Annotated[Any, _key_shown_in_docs],
+    _token: Annotated[Any, _token_shown_in_docs],
+) -> Caller:
+    return await door.look_up(find_caller, request, door)
 
 
-def is_over(job: Job) -> bool:
-    """Whether the job ended so long ago that its token is dead."""
-    return job.ended_at is not None and now() > job.ended_at + GRACE
+def needs(permission: str, scope: str | None = None) -> Any:
+    """Declares in a route's signature that its caller must hold the permission."""
+    assert permission in PERMISSIONS, permission
+
+    async def allowed(caller: Annotated[Caller, Depends(present_caller)]) -> Caller:
+        demand(caller, permission, scope)
+        return caller
+
+    return Depends(_declares(allowed))
+
+
+@_declares
+async def _newcomer(caller: Annotated[Caller, Depends(present_caller)]) -> Caller:
+    return caller
+
+
+@_declares
+async def _any_caller(caller: Annotated[Caller, Depends(present_caller)]) -> Caller:
+    demand_settled(caller)
+    return caller
+
+
+AnyCaller = Annotated[Caller, Depends(_any_caller)]
+Newcomer = Annotated[Caller, Depends(_newcomer)]  # also who must still choose a password
+
+
+@_declares
+async def _anybody() -> None:
+    pass
+
+
+anybody = Depends(_anybody)
+
+
+@_declares
+async def token_holder(
+    request: Request, door: DoorDep, _token: Annotated[Any, _token_shown_in_docs]
+) -> JobCaller:
+    """The run whose job token the request carries.
+
+    Raises:
+        Problem: 401 as `find_run`; 403 for a token beside a key, which no run writes with.
+    """
+    if presented_key(request) is not None:
+        await door.look_up(find_caller, request, door)
+        if "Authorization" not in request.headers:
+            raise Problem(401, "Unauthorized: Bearer token required, the job's own: no run writes with a key")
+        raise Problem(403, "A run writes with its job token, not with an API key")
+    return await door.look_up(find_run, request, door)
 
 
 def key_or_token(permission: str) -> Any:
-    """Declares a route that a key with the permission may use, or a run with its job token."""
+    """Declares a route that a key or person with the permission may use, or a run with its job token."""
     assert permission in PERMISSIONS, permission
 
-    def either(request: Request, database: DatabaseDep, pepper: PepperDep) -> Caller | JobCaller:
-        if key := presented_key(request):
-            caller = caller_of(key, database, pepper)
-            demand(caller, permission)
-            return caller
+    async def either(
+        request: Request,
+        door: DoorDep,
+        _key: Annotated[Any, _key_shown_in_docs],
+        _token: Annotated[Any, _token_shown_in_docs],
+    ) -> Caller | JobCaller:
         token = _bearer(request)
-        if token is None:
-            raise Problem(401, "Missing authorization header")
-        return holder_of(token, database, pepper)
+        if presented_key(request) is None and token is not None and keys.is_job_token(token):
+            return await door.look_up(find_run, request, door)
+        caller = await door.look_up(find_caller, request, door)
+        demand(caller, permission)
+        return caller
 
-    return Depends(either)
+    return Depends(_declares(either))
+
+
+def every_route_declares(app: FastAPI) -> None:
+    """Refuse an app in which a route does not say who may call it.
+
+    Raises:
+        TypeError: Names the routes.
+    """
+    silent = [
+        f"{sorted(route.methods or ())} {route.path}"
+        for route in iter_route_contexts(app.routes)
+        if isinstance(route.original_route, APIRoute) and not _is_declared(route.dependant)
+    ]
+    if silent:
+        raise TypeError(f"these routes do not declare who may call them: {', '.join(silent)}")
+
+
+def _is_declared(dependant: Dependant) -> bool:
+    return dependant.call in _declarations or any(map(_is_declared, dependant.dependencies))
+
+
+async def unknown_path(request: Request, _: Exception) -> Response:
+    """The answer where nothing is served: who may not come in is not told so."""
+    try:
+        door: Door = request.app.state.door
+        await door.look_up(find_caller, request, door)
+    except Problem as refused:
+        return await answer_to(request, refused)
+    return problem_answer(request, 404, f"There is nothing at {request.url.path}: /docs lists what there is")

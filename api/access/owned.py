@@ -12,9 +12,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, SQLModel, select
 from sqlmodel.sql.expression import SelectOfScalar
 
-from api.access.auth import Caller, DatabaseDep, JobCaller, is_over, key_or_token, needs, token_holder
+from api.access.auth import DatabaseDep, key_or_token, needs, token_holder
+from api.access.caller import Caller, JobCaller
 from api.problems import Problem
-from api.tables import Job
+from api.tables import Job, token_is_over
 from tuneyard.shapes import JobStatus, Page
 
 Row = TypeVar("Row", bound=SQLModel)
@@ -145,6 +146,6 @@ def hold_job(session: Session, holder: JobCaller, *, live: bool = False) -> Job:
     """
     job = lock_job(session, holder.workspace_id, holder.job_id)
     ended = live and JobStatus(job.status).is_final
-    if job.token_digest != holder.token_digest or ended or is_over(job):
+    if job.token_digest != holder.token_digest or ended or token_is_over(job.ended_at):
         raise Problem(401, "Unauthorized: Invalid token")
     return job

@@ -28,18 +28,24 @@ class Pepper:
 
 
 def load_pepper(settings: Settings) -> Pepper:
-    """TUNEYARD_PEPPER, else the file `pepper` in the home, which is made once.
+    """TUNEYARD_PEPPER, else what the file `pepper` in the home holds.
+
+    It is never made here: a new one in place of one that was lost would refuse every key, and say nothing of why.
 
     Raises:
-        BadInput: The file cannot be read or is too short to be a pepper.
+        BadInput: There is neither, or the file cannot be read or is too short to be a pepper.
     """
     if settings.tuneyard_pepper:
         return Pepper(settings.tuneyard_pepper.get_secret_value().encode())
     path = settings.home / "pepper"
     try:
-        if not path.exists():
-            _make(path)
         secret = path.read_bytes().strip()
+    except FileNotFoundError:
+        raise BadInput(
+            f"neither it nor {path} is there: restore the one that the keys in the database were made under, or "
+            "make a first one with `python -m api pepper`",
+            field="TUNEYARD_PEPPER",
+        ) from None
     except OSError as problem:
         raise BadInput(f"cannot read it ({problem.strerror}): put its rights right", file=str(path)) from None
     if len(secret) < SHORTEST:
@@ -47,8 +53,12 @@ def load_pepper(settings: Settings) -> Pepper:
     return Pepper(secret)
 
 
-def _make(path: Path) -> None:
-    """Appears whole or not at all: of two processes that start at once, both read the one that came first."""
+def make_pepper(home: Path) -> Path:
+    """The file `pepper` in the home, for its owner alone; one that is there stays as it is.
+
+    Appears whole or not at all: of two processes that start at once, both read the one that came first.
+    """
+    path = home / "pepper"
     draft = path.with_name(f".pepper.{secrets.token_hex(8)}")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(secrets.token_hex(32).encode())
@@ -57,6 +67,7 @@ def _make(path: Path) -> None:
     try:
         os.link(draft, path)
     except FileExistsError:
-        return
+        pass  # somebody made it: theirs holds
     finally:
         draft.unlink()
+    return path

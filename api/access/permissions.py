@@ -1,26 +1,40 @@
-"""Which permissions there are, and which names stand for sets of them: the one table."""
+"""What can be permitted, and the names that stand for sets of it: the one table.
 
-PERMISSIONS = frozenset(
-    {
-        "jobs:read",
-        "jobs:write",
-        "jobs:claim",
-        "metrics:read",
-        "datasets:read",
-        "datasets:write",
-        "artifacts:read",
-        "artifacts:write",
-        "suites:read",
-        "suites:write",
-        "tests:read",
-        "tests:write",
-        "gpus:read",
-        "gpus:write",
-        "keys:read",
-        "keys:write",
-    }
+Scopes (what a key is for), permission sets and their members (the words of seed 003) and roles (what a person, or a
+key declared in the environment, is) are all names for sets of `resource:action`. Names expand when a key is made: a
+later table does not widen old keys. A person's role expands at each request.
+"""
+
+from collections.abc import Iterable
+
+PERMISSIONS: dict[str, str] = {
+    "jobs:read": "See jobs and their state",
+    "jobs:write": "Record, start, pause, resume and cancel jobs",
+    "jobs:claim": "Run jobs: claim and end them",
+    "metrics:read": "Read training metrics",
+    "datasets:read": "See data sets",
+    "datasets:write": "Record data sets",
+    "artifacts:read": "See models and reports",
+    "artifacts:write": "Record models and reports",
+    "suites:read": "See test suites",
+    "suites:write": "Record test suites",
+    "tests:read": "See batch tests and their answers",
+    "tests:write": "Record batch tests",
+    "gpus:read": "See GPU readings",
+    "gpus:write": "Record GPU readings",
+    "keys:own": "Make keys no wider than oneself, and manage those",
+    "keys:read": "See all keys of the workspace",
+    "keys:write": "Manage all keys of the workspace",
+    "users:read": "See the workspace's people",
+    "users:write": "Add, change and disable people",
+    "owners:write": "Make and change owners",
+    "events:read": "Read the audit trail",
+}
+_EVERYTHING = frozenset(PERMISSIONS)
+_ADMINISTRATION = frozenset(
+    {"keys:own", "keys:read", "keys:write", "users:read", "users:write", "owners:write", "events:read"}
 )
-_KEY_MANAGEMENT = {"keys:read", "keys:write"}
+_READING = frozenset(name for name in _EVERYTHING - _ADMINISTRATION if name.endswith(":read"))
 
 _TRAINING = frozenset(
     {"jobs:read", "jobs:write", "metrics:read", "datasets:read", "datasets:write", "artifacts:read"}
@@ -28,17 +42,58 @@ _TRAINING = frozenset(
 _TESTING = frozenset(
     {"jobs:read", "tests:read", "tests:write", "suites:read", "suites:write", "artifacts:read"}
 )
+_WORK = frozenset({"jobs:claim", "artifacts:write", "gpus:write"})
 
 SCOPES: dict[str, frozenset[str]] = {
     "training": _TRAINING | {"gpus:read"},
     "testing": _TESTING | {"gpus:read"},
     "production": frozenset({"artifacts:read"}),
-    "worker": _TRAINING | _TESTING | {"jobs:claim", "artifacts:write", "gpus:read", "gpus:write"},
-    "all": PERMISSIONS - _KEY_MANAGEMENT,
-    "admin": PERMISSIONS,
+    "worker": _TRAINING | _TESTING | _WORK | {"gpus:read"},
+    "all": _EVERYTHING - _ADMINISTRATION,
+    "admin": _EVERYTHING - {"owners:write"},
+}
+
+# The coarse permissions that clients of seed 003 ask for by name.
+COARSE: dict[str, frozenset[str]] = {
+    "read_public": frozenset({"artifacts:read"}),
+    "read_data": _READING,
+    "write_data": frozenset({"datasets:write", "suites:write", "jobs:write", "tests:write"}),
+    "manage_operations": frozenset({"jobs:read", "jobs:write"}),
+    "training_data_collection": frozenset({"datasets:read", "datasets:write"}),
+    "observations_ingest": frozenset({"gpus:read", "gpus:write"}),
+    "preprocessing_process": frozenset({"datasets:write", "suites:write"}),
+    "differencing_process": frozenset({"jobs:claim", "artifacts:write"}),
+    "detection_process": frozenset({"jobs:claim", "tests:write"}),
+    "admin_access": _ADMINISTRATION - {"owners:write"},
+}
+_PIPELINE = [
+    "training_data_collection",
+    "observations_ingest",
+    "preprocessing_process",
+    "differencing_process",
+    "detection_process",
+]
+SETS: dict[str, list[str]] = {
+    "read_only": ["read_data", "read_public"],
+    "training_pipeline": ["read_data", "manage_operations", "training_data_collection"],
+    "prefect_workflows": ["read_data", "manage_operations", *_PIPELINE],
+    "full_access": ["read_data", "write_data", "manage_operations", "admin_access", *_PIPELINE],
+}
+
+ROLES: dict[str, frozenset[str]] = {
+    "owner": _EVERYTHING,
+    "admin": SCOPES["admin"],
+    "member": _EVERYTHING - _ADMINISTRATION - _WORK | {"keys:own"},
+    "viewer": _READING | {"keys:own"},
+    "client": SCOPES["training"] | SCOPES["testing"] | SCOPES["production"],
+    "miner": SCOPES["worker"],
 }
 
 
-def permissions_of(scopes: list[str]) -> list[str]:
-    """What the scopes stand for, sorted. Every name must be in SCOPES."""
-    return sorted(frozenset().union(*(SCOPES[scope] for scope in scopes)))
+def expanded(names: Iterable[str]) -> frozenset[str]:
+    """What permissions, coarse ones included, stand for.
+
+    Raises:
+        KeyError: A name is neither; its argument is the name.
+    """
+    return frozenset().union(*(frozenset({n}) if n in PERMISSIONS else COARSE[n] for n in names))

@@ -7,19 +7,31 @@ A body may hold fields that nobody here knows: its `user_id` in particular decid
 
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Body, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ValidationError
 
 from api import tables
-from api.access.auth import Caller, DatabaseDep, JobCaller, PepperDep, needs, token_holder
+from api.access.audit import log_operation
+from api.access.auth import DatabaseDep, PepperDep, needs, token_holder
+from api.access.caller import Caller, JobCaller
 from api.access.owned import Limit, Offset, demand_own, find, hold_job, own_job, owned_job
+from api.dialects.finetunelab_bodies import (
+    JobBody,
+    PlatformJob,
+    PlatformStatus,
+    PointsBody,
+    PointsOfBody,
+    StatusBody,
+)
 from api.dialects.finetunelab_words import listed_job, point_in_words, prediction_in_words, status_of
+from api.job_ends import apply_end
 from api.lifecycle import Event
 from api.metric_store import history, newest
 from api.moves import move
+from api.openapi_words import OWN_WORDS
 from api.problems import Problem
 from api.routes.batch_tests import Run, owned_run, predictions_of
-from api.routes.jobs import StatusFilter, apply_end, jobs_page, record_job
+from api.routes.jobs import StatusFilter, jobs_page, record_job
 from api.routes.metrics import ManyPoints, report
 from api.strict_json import BrokenJson, StrictRoute
 from tuneyard.keys import is_job_token, mint_job_token
@@ -41,10 +53,9 @@ TrainingWriter = Annotated[Caller, needs("jobs:write", "training")]
 TrainingJob = Annotated[tables.Job, owned_job("metrics:read", scope="training", missing=MISSING)]
 TestingRun = Annotated[Run, owned_run("tests:read", "testing")]
 OwnJob = Annotated[JobCaller, own_job(MISSING)]
-AnyBody = Annotated[Any, Body()]
 
 
-def _object(body: Any) -> Open:
+def object_in(body: Any) -> Open:
     if body is None or isinstance(body, BrokenJson) or not isinstance(body, dict):
         raise Problem(
             400, "Invalid JSON body" if not isinstance(body, list) else "The body must be an object"
@@ -58,7 +69,7 @@ def _required(body: Open, *names: str) -> None:
         raise Problem(400, f"Missing required field: {', '.join(missing)}")
 
 
-def _shape(shape: type[Model], fields: Open) -> Model:
+def shape_of(shape: type[Model], fields: Open) -> Model:
     """The canonical shape, or 422 naming the first field that it does not accept."""
     try:
         return shape.model_validate(fields)
@@ -68,28 +79,27 @@ def _shape(shape: type[Model], fields: Open) -> Model:
         raise Problem(422, f"{field}: {first['msg']}", field=field) from None
 
 
-@router.post("/api/training/local/jobs")
+@router.post("/api/training/local/jobs", **OWN_WORDS)
 def create_job(
-    caller: TrainingWriter, database: DatabaseDep, pepper: PepperDep, body: AnyBody = None
+    caller: TrainingWriter, database: DatabaseDep, pepper: PepperDep, body: JobBody = None
 ) -> Open:
     """Record a job with the token its trainer will write with: the client's, if it is one, else ours."""
-    given = _object(body)
+    given = object_in(body)
     _required(given, "model_name")
-    new = _shape(
-        NewJob,
-        {
-            "id": given.get("job_id"),
-            "name": given.get("job_name") or given.get("name"),
-            "model": given["model_name"],
-            "dataset": given.get("dataset_path"),
-            "config": given.get("config") or {},
-            "total_steps": given.get("total_steps"),
-        },
+    asked = shape_of(PlatformJob, given)
+    new = NewJob(
+        id=asked.job_id,
+        name=asked.job_name or asked.name,
+        model=asked.model_name,
+        dataset=asked.dataset_path,
+        config=asked.config or {},
+        total_steps=asked.total_steps,
     )
-    sent = given.get("job_token")
+    sent = asked.job_token
     token = sent if isinstance(sent, str) and is_job_token(sent) else mint_job_token()
     with database.writing() as session:
         job, _ = record_job(session, caller, new, token_digest=pepper.digest(token))
+    log_operation(caller, job)
     return {
         "success": True,
         "persisted": True,
@@ -112,9 +122,11 @@ def list_jobs(
     """The newest first."""
     statuses = [status] if status else None
     if status is JobStatus.RUNNING:
-        statuses = [JobStatus.RUNNING, JobStatus.CANCELLING]
-    found = jobs_page(database, caller, statuses, kind, None, limit, offset, show=listed_job)
-    return {"jobs": found.items, "total": found.total, "limit": limit, "offset": offset}
+        statuses = [JobStatus.RUNNING, JobStatus.PAUSING, JobStatus.CANCELLING]
+    with database.reading() as session:
+        found = jobs_page(session, caller, statuses, kind, None, limit, offset)
+    listed = [listed_job(job) for job in found.items]
+    return {"jobs": listed, "total": found.total, "limit": limit, "offset": offset}
 
 
 @router.get("/api/training/local/{job_id}/status")
@@ -123,36 +135,43 @@ def read_status(job: TrainingJob, database: DatabaseDep) -> Open:
         return status_of(job, newest(session, job, LOSSES_IN_TREND))
 
 
-@router.patch("/api/training/local/{job_id}/status")
-def write_status(holder: OwnJob, database: DatabaseDep, body: AnyBody = None) -> Open:
+@router.patch("/api/training/local/{job_id}/status", **OWN_WORDS)
+def write_status(holder: OwnJob, database: DatabaseDep, body: StatusBody = None) -> Open:
     """The trainer says what it does now; from a final status there is no way back."""
-    given = _object(body)
+    given = object_in(body)
     status = given.get("status")
     if status not in STATUSES:
         raise Problem(400, f"Invalid status; valid ones are: {', '.join(STATUSES)}")
+    error = shape_of(PlatformStatus, given).error
     with database.writing() as session:
         job = hold_job(session, holder)
         if status in ENDINGS:
-            apply_end(
-                job, _shape(JobEnd, {"status": status, "error": given.get("error"), "result": job.result})
-            )
+            end = shape_of(JobEnd, {"status": status, "error": error, "result": job.result})
+            apply_end(session, holder, job, end)
         else:
             move(job, Event.RUN if status == "running" else Event.PAUSE)
             job.last_report_at = tables.now()
     return {"success": True, "job_id": job.id, "status": job.status}
 
 
-@router.get("/api/training/local/metrics")
+def _job_is_named(request: Request, _: TrainingCaller) -> None:
+    if not request.query_params.get("job_id"):
+        raise Problem(400, "job_id query parameter is required")
+
+
+@router.get(
+    "/api/training/local/metrics",
+    dependencies=[Depends(_job_is_named)],
+    responses={400: {}, 404: {}},
+)
 def read_metrics_of(
     caller: TrainingCaller,
     database: DatabaseDep,
-    job_id: Annotated[str | None, Query()] = None,
+    job_id: Annotated[str, Query(min_length=1)],
     limit: ManyPoints = 1000,
     offset: Offset = 0,
 ) -> Open:
     """A job's points by step."""
-    if not job_id:
-        raise Problem(400, "job_id query parameter is required")
     with database.reading() as session:
         job = find(session, tables.Job, caller.workspace_id, job_id, MISSING)
     return _points(database, job, limit, offset)
@@ -172,21 +191,21 @@ def _points(database: DatabaseDep, job: tables.Job, limit: int | None, offset: i
     return {"job_id": job.id, "metrics": points, "total": found.total, "limit": found.limit, "offset": offset}
 
 
-@router.put("/api/training/local/{job_id}/metrics")
-@router.post("/api/training/jobs/{job_id}/metrics")
-def write_metrics(holder: OwnJob, database: DatabaseDep, body: AnyBody = None) -> Reported:
+@router.put("/api/training/local/{job_id}/metrics", **OWN_WORDS)
+@router.post("/api/training/jobs/{job_id}/metrics", **OWN_WORDS)
+def write_metrics(holder: OwnJob, database: DatabaseDep, body: PointsBody = None) -> Reported:
     """One point, or `metrics`: a list of them."""
-    given = _object(body)
+    given = object_in(body)
     points = _listed(given) if "metrics" in given else [_point(given)]
     return report(database, holder, points)
 
 
-@router.post("/api/training/local/metrics")
+@router.post("/api/training/local/metrics", **OWN_WORDS | {"responses": {400: {}, 404: {}}})
 def write_metrics_of(
-    holder: Annotated[JobCaller, Depends(token_holder)], database: DatabaseDep, body: AnyBody = None
+    holder: Annotated[JobCaller, Depends(token_holder)], database: DatabaseDep, body: PointsOfBody = None
 ) -> Reported:
     """Points of the job that the body names, which must be the token's."""
-    given = _object(body)
+    given = object_in(body)
     _required(given, "job_id", "metrics")
     demand_own(database, holder, str(given["job_id"]), MISSING)
     return report(database, holder, _listed(given))
@@ -196,7 +215,7 @@ def _listed(given: Open) -> list[MetricPoint]:
     metrics = given["metrics"]
     if not isinstance(metrics, list) or not metrics:
         raise Problem(400, "metrics must be a list with at least one point")
-    return [_point(_object(point)) for point in metrics]
+    return [_point(object_in(point)) for point in metrics]
 
 
 def _point(given: Open) -> MetricPoint:
@@ -207,7 +226,7 @@ def _point(given: Open) -> MetricPoint:
     }
     others = {name: value for name, value in given.items() if name not in MetricPoint.model_fields}
     extra = given["extra"] if isinstance(given.get("extra"), dict) else {}
-    return _shape(MetricPoint, known | {"extra": _numbers(extra) | _numbers(others)})
+    return shape_of(MetricPoint, known | {"extra": _numbers(extra) | _numbers(others)})
 
 
 def _numbers(fields: Open) -> Open:

@@ -37,8 +37,8 @@ def loss_trend(losses: list[float]) -> str | None:
     return "improving" if change < -TREND else "degrading" if change > TREND else "stable"
 
 
-def _status(job: Job) -> str:
-    return "running" if job.status == JobStatus.CANCELLING else job.status
+def status_in_words(job: Job) -> str:
+    return "running" if job.status in (JobStatus.CANCELLING, JobStatus.PAUSING) else job.status
 
 
 def listed_job(job: Job) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def listed_job(job: Job) -> dict[str, Any]:
         "id": job.id,
         "model_name": job.model,
         "dataset_path": job.dataset,
-        "status": _status(job),
+        "status": status_in_words(job),
         "progress": job.progress,
         "current_step": job.current_step,
         "current_epoch": job.current_epoch,
@@ -85,12 +85,12 @@ def status_of(job: Job, points: list[MetricRow]) -> dict[str, Any]:
             "total_samples": None,
             "best_epoch": job.best_epoch,
             "best_step": job.best_step,
-            "best_checkpoint_path": None,
+            "best_checkpoint_path": _checkpoint(job.best_checkpoint),
             "epochs_without_improvement": _epochs_since_best(job),
             "train_perplexity": perplexity(job.loss),
             "eval_perplexity": perplexity(job.eval_loss),
-            "resumed_from_job_id": None,
-            "resume_from_checkpoint": None,
+            "resumed_from_job_id": job.id if job.resumed_at else None,
+            "resume_from_checkpoint": job.resume_from,
             "warning": _warning(job),
         }
         | _readings(points)
@@ -126,6 +126,11 @@ def _times(job: Job) -> dict[str, Any]:
     return {"elapsed_seconds": round(elapsed), "remaining_seconds": remaining}
 
 
+def _checkpoint(step: int | None) -> str | None:
+    """A checkpoint's name, which a resume takes."""
+    return None if step is None else f"checkpoint-{step}"
+
+
 def _epochs_since_best(job: Job) -> int | None:
     if job.best_epoch is None or job.current_epoch is None:
         return None
@@ -134,9 +139,9 @@ def _epochs_since_best(job: Job) -> int | None:
 
 def _warning(job: Job) -> str | None:
     """Said of a job that ought to report and has not for long."""
-    if job.status not in (JobStatus.PENDING, JobStatus.RUNNING, JobStatus.CANCELLING):
+    if job.status not in (JobStatus.PENDING, JobStatus.RUNNING, JobStatus.PAUSING, JobStatus.CANCELLING):
         return None
-    silent = now() - (job.last_report_at or job.claimed_at or job.created_at)
+    silent = now() - (job.last_sign or job.created_at)
     if silent <= SILENT_AFTER:
         return None
     return f"No updates received in {silent // timedelta(minutes=1)} minute(s): its trainer may have died"

@@ -8,11 +8,14 @@ from sqlalchemy import select as select_columns
 from sqlmodel import Session, col, select
 
 from api import tables
-from api.access.auth import Caller, DatabaseDep, JobCaller, needs
+from api.access.audit import log_operation
+from api.access.auth import DatabaseDep, needs
+from api.access.caller import Caller, JobCaller
 from api.access.owned import JobId, Limit, Offset, find, hold_job, own_job, page
 from api.database import insert_into
 from api.lifecycle import Event
 from api.moves import move
+from api.openapi_words import or_again
 from api.problems import Problem
 from api.routes.jobs import record_job
 from api.strict_json import StrictRoute
@@ -76,7 +79,7 @@ def _shown(pair: Run) -> BatchTest:
     return BatchTest.model_validate(shared | counts | {"score": run.score, "total_prompts": job.total_steps})
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, responses=or_again(BatchTest) | {404: {}})
 def create_test(
     caller: Annotated[Caller, needs("tests:write")],
     new: NewBatchTest,
@@ -104,6 +107,8 @@ def create_test(
         else:
             response.status_code = 200
             run = session.get_one(tables.TestRun, row.pk)
+    if is_new:
+        log_operation(caller, row)
     return _shown((row, run))
 
 

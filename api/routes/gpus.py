@@ -7,7 +7,8 @@ from sqlalchemy import func, tuple_
 from sqlmodel import col, select
 
 from api import tables
-from api.access.auth import Caller, DatabaseDep, needs
+from api.access.auth import DatabaseDep, needs
+from api.access.caller import Caller
 from api.access.owned import owned
 from api.database import insert_into
 from api.strict_json import StrictRoute

@@ -1,18 +1,20 @@
 """Jobs: recorded, read, claimed, followed, cancelled, ended."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BeforeValidator
 from sqlmodel import Session, col
+from sqlmodel.sql.expression import SelectOfScalar
 
 from api import tables
-from api.access.auth import Caller, DatabaseDep, JobCaller, PepperDep, needs
+from api.access.audit import log_operation, record_event
+from api.access.auth import DatabaseDep, PepperDep, needs
+from api.access.caller import Caller, JobCaller
 from api.access.owned import (
     Limit,
     Offset,
-    Shown,
     find,
     hold_job,
     job_or_own,
@@ -23,12 +25,27 @@ from api.access.owned import (
     page,
     record,
 )
-from api.lifecycle import ENDINGS, Event
-from api.moves import begin_attempt, move
+from api.job_ends import apply_end
+from api.job_history import note
+from api.lifecycle import Event
+from api.moves import await_run, begin_attempt, move
+from api.openapi_words import or_again
 from api.problems import Problem
 from api.strict_json import StrictRoute
+from api.waiting import shown_job, shown_jobs
 from tuneyard.keys import mint_job_token
-from tuneyard.shapes import Claim, Claimed, Job, JobEnd, JobFacts, JobKind, JobStatus, NewJob, Page
+from tuneyard.shapes import (
+    Claim,
+    Claimed,
+    Job,
+    JobEnd,
+    JobEventKind,
+    JobFacts,
+    JobKind,
+    JobStatus,
+    NewJob,
+    Page,
+)
 
 router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=StrictRoute)
 
@@ -36,33 +53,52 @@ StatusFilter = Annotated[JobStatus, BeforeValidator(lambda text: "cancelled" if 
 RunId = Annotated[str, Query(max_length=64, pattern=r"^[^\x00]*$")]
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, responses=or_again(Job))
 def create_job(
     caller: Annotated[Caller, needs("jobs:write")], new: NewJob, database: DatabaseDep, response: Response
 ) -> Job:
     """Record a job. The same `flow_run_id` again answers the job that is there, with 200."""
     with database.writing() as session:
         job, is_new = record_job(session, caller, new)
-    if not is_new:
+    if is_new:
+        log_operation(caller, job)
+    else:
         response.status_code = 200
     return Job.model_validate(job)
 
 
 def record_job(
-    session: Session, caller: Caller, new: NewJob, *, token_digest: str | None = None
+    session: Session,
+    caller: Caller,
+    new: NewJob,
+    *,
+    same: SelectOfScalar[tables.Job] | None = None,
+    token_digest: str | None = None,
+    awaits_run: bool = False,
 ) -> tuple[tables.Job, bool]:
-    """The job's row, and whether it is new; 409 where its id is another job's."""
+    """The job's row, and whether it is new; 409 where its id is another job's.
+
+    Args:
+        same: Finds the job that this is, if it is there; else the one of the same flow run is.
+        awaits_run: Prefect is to be asked for a run that takes it.
+    """
     named = new.model_dump(exclude={"id", "name"}) | {"name": new.name or new.model[:255]}
     job = tables.Job(
         **named, id=new.id or tables.new_id(), workspace_id=caller.workspace_id, token_digest=token_digest
     )
+    if awaits_run:
+        await_run(job)
     # Without a run to recognise, nothing is "the same": only a clash can be found.
-    same = owned(tables.Job, caller.workspace_id).where(
+    of_run = owned(tables.Job, caller.workspace_id).where(
         col(tables.Job.flow_run_id).is_not(None), tables.Job.flow_run_id == new.flow_run_id
     )
-    job, is_new = record(session, job, same, taken=f"There is a job with the id {new.id} already")
+    taken = f"There is a job with the id {new.id} already"
+    job, is_new = record(session, job, of_run if same is None else same, taken=taken)
     if job.kind != new.kind:
-        raise Problem(409, f"The flow run {new.flow_run_id} has recorded a {job.kind} job already")
+        raise Problem(409, f"It is recorded as a {job.kind} job already, {job.id}")
+    if is_new:
+        action = "test.created" if job.kind == JobKind.BATCH_TEST else "job.created"
+        record_event(session, caller, action, "job", job.id, name=job.name)
     return job, is_new
 
 
@@ -78,21 +114,23 @@ def list_jobs(
 ) -> Page[Job]:
     """The newest first."""
     statuses = [status] if status else None
-    return jobs_page(database, caller, statuses, kind, flow_run_id, limit, offset, show=Job.model_validate)
+    with database.reading() as session:
+        found = jobs_page(session, caller, statuses, kind, flow_run_id, limit, offset)
+        return Page(
+            items=shown_jobs(session, found.items), **found.model_dump(include={"total", "limit", "offset"})
+        )
 
 
 def jobs_page(
-    database: DatabaseDep,
+    session: Session,
     caller: Caller,
     statuses: Collection[JobStatus] | None,
     kind: JobKind | None,
     flow_run_id: str | None,
     limit: int,
     offset: int,
-    *,
-    show: Callable[[tables.Job], Shown],
-) -> Page[Shown]:
-    """What the caller's workspace holds, narrowed by whatever is not None."""
+) -> Page[tables.Job]:
+    """What the caller's workspace holds, newest first, narrowed by whatever is not None."""
     query = owned(tables.Job, caller.workspace_id)
     if statuses is not None:
         query = query.where(col(tables.Job.status).in_([status.value for status in statuses]))
@@ -100,17 +138,19 @@ def jobs_page(
         query = query.where(tables.Job.kind == kind.value)
     if flow_run_id is not None:
         query = query.where(tables.Job.flow_run_id == flow_run_id)
-    with database.reading() as session:
-        return page(session, query, [col(tables.Job.pk).desc()], show, limit, offset)
+    return page(session, query, [col(tables.Job.pk).desc()], lambda row: row, limit, offset)
 
 
 @router.get("/{job_id}")
-def get_job(job: Annotated[tables.Job, owned_job("jobs:read")]) -> Job:
-    return Job.model_validate(job)
+def get_job(job: Annotated[tables.Job, owned_job("jobs:read")], database: DatabaseDep) -> Job:
+    """One that waits says why, and how many are before it."""
+    with database.reading() as session:
+        return shown_job(session, job)
 
 
 @router.post("/{job_id}/claim")
 def claim_job(
+    caller: Annotated[Caller, needs("jobs:claim")],
     found: Annotated[tables.Job, owned_job("jobs:claim")],
     claim: Claim,
     database: DatabaseDep,
@@ -125,6 +165,9 @@ def claim_job(
         job.token_digest = pepper.digest(token)
         job.host, job.pid = claim.host, claim.pid
         job.flow_run_id = claim.flow_run_id or job.flow_run_id
+        message = f"Claimed by process {job.pid} on {job.host}"
+        note(session, job, JobEventKind.CLAIMED, message, flow_run_id=job.flow_run_id)
+        record_event(session, caller, "job.claimed", "job", job.id, attempt=job.attempt, host=job.host)
     return Claimed(job=Job.model_validate(job), attempt=job.attempt, job_token=token)
 
 
@@ -158,12 +201,25 @@ def _learn(session: Session, job: tables.Job, facts: JobFacts) -> None:
 
 
 @router.post("/{job_id}/cancel")
-def cancel_job(found: Annotated[tables.Job, owned_job("jobs:write")], database: DatabaseDep) -> Job:
-    """A job that nobody has claimed is cancelled at once; a run reads `cancelling` in its next answer and stops."""
+def cancel_job(
+    caller: Annotated[Caller, needs("jobs:write")],
+    found: Annotated[tables.Job, owned_job("jobs:write")],
+    database: DatabaseDep,
+) -> Job:
+    """A job that nobody works on is cancelled at once; a run reads `cancelling` in its next answer and stops."""
+    return Job.model_validate(cancel(database, caller, found))
+
+
+def cancel(database: DatabaseDep, caller: Caller, found: tables.Job) -> tables.Job:
     with database.writing() as session:
         job = lock_job(session, found.workspace_id, found.id)
+        before = job.status
         move(job, Event.CANCEL)
-    return Job.model_validate(job)
+        if job.status != before:
+            kind = JobEventKind.ENDED if job.status == JobStatus.CANCELLED else JobEventKind.CANCEL_ASKED
+            note(session, job, kind, f"Cancelled by {caller.name}", status=job.status)
+            record_event(session, caller, "job.cancelled", "job", job.id, status=job.status)
+    return job
 
 
 @router.post("/{job_id}/end")
@@ -173,26 +229,13 @@ def end_job(
     end: JobEnd,
     database: DatabaseDep,
 ) -> Job:
-    """End the job, once. However a cancelling job ends, it becomes `cancelled`: read the answer's status."""
+    """End the job, once, or its attempt with `paused`. However a cancelling job ends, it becomes `cancelled`: read
+    the answer's status."""
     with database.writing() as session:
         job = (
             hold_job(session, who)
             if isinstance(who, JobCaller)
             else lock_job(session, who.workspace_id, job_id)
         )
-        apply_end(job, end)
+        apply_end(session, who, job, end)
     return Job.model_validate(job)
-
-
-def apply_end(job: tables.Job, end: JobEnd) -> None:
-    """End a locked job; the same end again changes nothing.
-
-    Raises:
-        IllegalMove: It has ended otherwise.
-    """
-    if JobStatus(job.status).is_final and end.status in (job.status, job.end_asked):
-        return
-    move(job, ENDINGS[end.status])
-    job.end_asked = end.status
-    job.error = end.error
-    job.result = end.result

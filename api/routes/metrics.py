@@ -7,7 +7,8 @@ from fastapi import APIRouter, Query
 from pydantic import Discriminator, Tag
 
 from api import tables
-from api.access.auth import DatabaseDep, JobCaller
+from api.access.auth import DatabaseDep
+from api.access.caller import JobCaller
 from api.access.owned import Offset, hold_job, own_job, owned_job
 from api.lifecycle import Event
 from api.metric_store import history, store
@@ -58,6 +59,6 @@ def read_metrics(
     limit: ManyPoints = 1000,
     offset: Offset = 0,
 ) -> Page[MetricRow]:
-    """By step, then attempt."""
+    """By step. Of a step that a resumed run has reported again, the newest attempt's point."""
     with database.reading() as session:
         return history(session, job.pk, limit, offset)

@@ -7,16 +7,19 @@ from sqlalchemy.orm import defer
 from sqlmodel import col
 
 from api import tables
-from api.access.auth import Caller, DatabaseDep, needs
+from api.access.audit import record_event
+from api.access.auth import DatabaseDep, needs
+from api.access.caller import Caller
 from api.access.owned import Limit, Offset, find, owned, page, record
 from api.identity import identity_of
+from api.openapi_words import or_again
 from api.strict_json import StrictRoute
 from tuneyard.shapes import NewSuite, Page, Suite
 
 router = APIRouter(prefix="/test-suites", tags=["test suites"], route_class=StrictRoute)
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, responses=or_again(Suite))
 def create_suite(
     caller: Annotated[Caller, needs("suites:write")], new: NewSuite, database: DatabaseDep, response: Response
 ) -> Suite:
@@ -35,6 +38,8 @@ def create_suite(
     )
     with database.writing() as session:
         row, is_new = record(session, row, same, taken="That suite clashes with another")
+        if is_new:
+            record_event(session, caller, "suite.created", "suite", row.id, name=row.name)
     if not is_new:
         response.status_code = 200
     return Suite.model_validate(row)

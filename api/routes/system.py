@@ -4,22 +4,24 @@ import platform
 import socket
 from datetime import datetime
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import APIRouter, Response
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from api.access.auth import AnyCaller, DatabaseDep
+from api.access.auth import AnyCaller, DatabaseDep, anybody
 from api.strict_json import StrictRoute
 from api.tables import now
 from tuneyard.shapes import Health, System
 
 public = APIRouter(tags=["system"], route_class=StrictRoute)
 router = APIRouter(prefix="/system", tags=["system"], route_class=StrictRoute)
+UNHEALTHY: dict[int | str, dict[str, Any]] = {503: {"model": Health, "description": "The database is away."}}
 
 
-@public.get("/")
-@public.get("/health")
+@public.get("/", dependencies=[anybody], responses=UNHEALTHY)
+@public.get("/health", dependencies=[anybody], responses=UNHEALTHY)
 def health(database: DatabaseDep, response: Response) -> Health:
     """`healthy`, or `unhealthy` with 503; for anybody."""
     try:

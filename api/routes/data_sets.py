@@ -6,16 +6,19 @@ from fastapi import APIRouter, Response
 from sqlmodel import col
 
 from api import tables
-from api.access.auth import Caller, DatabaseDep, JobCaller, key_or_token, needs
+from api.access.audit import record_event
+from api.access.auth import DatabaseDep, key_or_token, needs
+from api.access.caller import Caller, JobCaller
 from api.access.owned import Limit, Offset, find, hold_job, owned, page, record
 from api.identity import identity_of
+from api.openapi_words import or_again
 from api.strict_json import StrictRoute
 from tuneyard.shapes import Dataset, NewDataset, Page
 
 router = APIRouter(prefix="/datasets", tags=["datasets"], route_class=StrictRoute)
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, responses=or_again(Dataset))
 def create_dataset(
     who: Annotated[Caller | JobCaller, key_or_token("datasets:write")],
     new: NewDataset,
@@ -30,6 +33,8 @@ def create_dataset(
             hold_job(session, who, live=True)
         row = tables.Dataset(**new.model_dump(), workspace_id=who.workspace_id, identity=identity)
         row, is_new = record(session, row, same, taken="That data set clashes with another")
+        if is_new:
+            record_event(session, who, "dataset.created", "dataset", row.id, name=row.name)
     if not is_new:
         response.status_code = 200
     return Dataset.model_validate(row)

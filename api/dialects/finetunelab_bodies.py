@@ -1,0 +1,104 @@
+"""What the training platform's clients and trainers send. Members that nobody here knows are let through."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import Body
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.access.permissions import SCOPES
+from tuneyard.shapes import LONGEST_ERROR, MetricPoint
+from tuneyard.values import NO_NUL, ClientId, Count, Flag, Json, JsonObject, ShownAs, Text
+
+Anything = Annotated[Any, ShownAs(Json)]
+OPEN = ConfigDict(
+    extra="allow",
+    protected_namespaces=(),
+    allow_inf_nan=False,
+    json_schema_extra={"propertyNames": {"pattern": NO_NUL}},
+)
+
+
+class PlatformJob(BaseModel):
+    """`job_token`: what the trainer will write with, if it is 43 characters as ours are; else the answer holds one."""
+
+    model_config = OPEN
+    __pydantic_extra__: dict[str, Anything]
+
+    model_name: Text = Field(min_length=1, max_length=1024)
+    job_id: ClientId | None = None
+    job_name: Text | None = Field(None, max_length=255)
+    name: Text | None = Field(None, max_length=255, description="For a job without `job_name`.")
+    dataset_path: Text | None = Field(None, max_length=1024)
+    config: JsonObject | None = None
+    total_steps: Count | None = None
+    job_token: Anything = None
+
+
+class PlatformStatus(BaseModel):
+    model_config = OPEN
+    __pydantic_extra__: dict[str, Anything]
+
+    status: Literal["running", "completed", "failed", "cancelled", "paused"]
+    error: Text | None = Field(None, max_length=LONGEST_ERROR)
+
+
+class PlatformControl(BaseModel):
+    """`checkpoint_path`: where a resume begins; default: the newest."""
+
+    model_config = OPEN
+    __pydantic_extra__: dict[str, Anything]
+
+    action: Literal["cancel", "pause", "resume"]
+    checkpoint_path: Text | None = Field(None, min_length=1, max_length=1024)
+
+
+class PlatformResume(BaseModel):
+    """`config_adjustments`: fields of the job's config that are to be different."""
+
+    model_config = OPEN
+    __pydantic_extra__: dict[str, Anything]
+
+    checkpoint_path: Text | None = Field(None, min_length=1, max_length=1024)
+    resume_from_best: Flag = False
+    config_adjustments: JsonObject | None = None
+
+
+class PlatformPoint(MetricPoint):
+    """Numbers under names of the trainer's own are kept as well."""
+
+    model_config = OPEN
+    __pydantic_extra__: dict[str, Anything]
+
+    epoch: float  # the platform's points need one
+    extra: Anything = None
+
+
+class PlatformPoints(BaseModel):
+    model_config = OPEN
+    __pydantic_extra__: dict[str, Anything]
+
+    metrics: list[PlatformPoint] = Field(min_length=1)
+
+
+class PlatformPointsOf(PlatformPoints):
+    job_id: Text
+
+
+class PlatformKey(BaseModel):
+    """A key without scopes holds the least of them, `production`."""
+
+    model_config = OPEN
+    __pydantic_extra__: dict[str, Anything]
+
+    name: Text = Field(min_length=1, max_length=255)
+    scopes: list[Annotated[str, Field(json_schema_extra={"enum": list(SCOPES)})]] | None = None
+
+
+# Taken as they come and looked at in the route: its refusals are the platform's own.
+JobBody = Annotated[Any, Body(), ShownAs(PlatformJob)]
+StatusBody = Annotated[Any, Body(), ShownAs(PlatformStatus)]
+ControlBody = Annotated[Any, Body(), ShownAs(PlatformControl)]
+ResumeBody = Annotated[Any, Body(), ShownAs(PlatformResume | None)]
+PointsBody = Annotated[Any, Body(), ShownAs(PlatformPoint | PlatformPoints)]
+KeyBody = Annotated[Any, Body(), ShownAs(PlatformKey)]
+PointsOfBody = Annotated[Any, Body(), ShownAs(PlatformPointsOf)]

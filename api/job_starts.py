@@ -1,0 +1,83 @@
+"""From a job that awaits its run to that run: asked of Prefect once the job is recorded, and noted on its row."""
+
+import logging
+
+from sqlmodel import Session, col
+
+from api.access.caller import Caller
+from api.access.owned import lock_job, owned
+from api.database import Database
+from api.job_ends import apply_end
+from api.launches import Launches, PrefectAway, RunRefused
+from api.problems import Problem
+from api.tables import Job
+from tuneyard.shapes import JobEnd, JobKind, JobStatus
+
+log = logging.getLogger("tuneyard.api")
+
+
+def start_run(database: Database, launches: Launches, who: Caller, job: Job) -> Job:
+    """Have Prefect make the run that takes a pending job; the job as it is then. Asked twice, it is one run.
+
+    Raises:
+        PrefectAway, RunRefused: There is no run; the job is as it was.
+    """
+    assert job.run_key is not None
+    run_id = launches.start(
+        JobKind(job.kind),
+        job.run_key,
+        job.name,
+        {"config": job.config, "job_id": job.id},
+        ["tuneyard", f"job:{job.id}"],
+    )
+    with database.writing() as session:
+        fresh = lock_job(session, who.workspace_id, job.id)
+        if fresh.run_key == job.run_key and fresh.flow_run_id is None:  # it may have been claimed by now
+            fresh.flow_run_id = run_id
+    return fresh
+
+
+def start_or_fail(database: Database, launches: Launches, who: Caller, job: Job) -> Job:
+    """The same; where there is no run, the job does not stay open.
+
+    Raises:
+        PrefectAway, RunRefused: The job has failed with that text.
+    """
+    try:
+        return start_run(database, launches, who, job)
+    except Problem as problem:
+        fail_unstarted(database, who, job, problem.detail)
+        raise
+
+
+def fail_unstarted(database: Database, who: Caller, job: Job, reason: str) -> Job:
+    """End a job that still awaits the run it was to get."""
+    with database.writing() as session:
+        fresh = lock_job(session, who.workspace_id, job.id)
+        if fresh.status == JobStatus.PENDING and fresh.run_key == job.run_key:
+            apply_end(session, who, fresh, JobEnd(status="failed", error=f"It was not started: {reason}"))
+    return fresh
+
+
+def start_awaited(database: Database, launches: Launches, who: Caller, jobs: list[Job]) -> list[Job]:
+    """The same for several jobs. What Prefect refuses has failed; while Prefect is away, the rest goes on waiting."""
+    done: list[Job] = []
+    for at, job in enumerate(jobs):
+        try:
+            done.append(start_run(database, launches, who, job))
+        except RunRefused as refusal:
+            done.append(fail_unstarted(database, who, job, refusal.detail))
+        except PrefectAway as away:
+            if launches.is_configured:
+                log.warning("%s jobs go on waiting for their runs: %s", len(jobs) - at, away)
+            return done + jobs[at:]
+    return done
+
+
+def awaiting_run(session: Session, workspace_id: int) -> list[Job]:
+    """The workspace's jobs for which Prefect has no run yet."""
+    job = Job
+    query = owned(job, workspace_id).where(
+        job.status == JobStatus.PENDING, col(job.run_key).is_not(None), col(job.flow_run_id).is_(None)
+    )
+    return list(session.exec(query.order_by(col(job.pk))))

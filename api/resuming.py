@@ -1,0 +1,69 @@
+"""A job that stopped goes on: the same job, a changed config perhaps, a new run."""
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from api.access.audit import record_event
+from api.access.caller import Caller
+from api.access.owned import lock_job
+from api.database import Database
+from api.job_history import note
+from api.job_starts import start_or_fail
+from api.launches import Launches
+from api.lifecycle import Event, after
+from api.moves import await_run, move
+from api.problems import Problem
+from api.tables import Job, now
+from tuneyard.configs import BatchTestConfig, Config, FinetuneConfig
+from tuneyard.shapes import JobEventKind, JobKind, JobStatus, Resume
+
+CONFIGS: dict[JobKind, type[Config]] = {
+    JobKind.FINETUNE: FinetuneConfig,
+    JobKind.BATCH_TEST: BatchTestConfig,
+    JobKind.CHECK: FinetuneConfig,
+}
+
+
+def resume(database: Database, launches: Launches, who: Caller, found: Job, asked: Resume) -> Job:
+    """Let a stopped job go on, from where it is told or its newest whole checkpoint.
+
+    Raises:
+        IllegalMove: Its status is another than paused, failed or cancelled.
+        Problem: 409 for a config that no run takes; 503 where no run can be started: nothing was changed then, unless
+            Prefect went away in between, when the job has failed for that reason.
+    """
+    after(JobStatus(found.status), Event.RESUME)
+    config = changed_config(found, asked.config or {})
+    launches.demand(JobKind(found.kind))
+    with database.writing() as session:
+        job = lock_job(session, found.workspace_id, found.id)
+        move(job, Event.RESUME)
+        await_run(job)
+        job.config = config
+        job.resume_from = asked.checkpoint or ("best" if asked.from_best else None)
+        job.restarts, job.resumed_at = 0, now()
+        if asked.max_restarts is not None:
+            job.max_restarts = asked.max_restarts
+        told = {"resume_from": job.resume_from, "changes": asked.config or {}}
+        note(session, job, JobEventKind.RESUMED, f"Resumed by {who.name}", **told)
+        record_event(session, who, "job.resumed", "job", job.id, resume_from=job.resume_from)
+    return start_or_fail(database, launches, who, job)
+
+
+def changed_config(job: Job, changes: dict[str, Any]) -> dict[str, Any]:
+    """The job's config with some fields changed, as a run of its kind takes it.
+
+    Raises:
+        Problem: 409 naming the field.
+    """
+    try:
+        config = CONFIGS[JobKind(job.kind)].model_validate(job.config | changes)
+    except ValidationError as problem:
+        first = problem.errors(include_input=False, include_url=False)[0]
+    else:
+        return config.model_dump(mode="json")
+    field = ".".join(str(part) for part in ("config", *first["loc"]))
+    named = first["loc"][:1]
+    recorded = "" if named and named[0] in changes else ", as the job was recorded: give it here"
+    raise Problem(409, f"{field}: {first['msg']}{recorded}", field=field)

@@ -1,0 +1,105 @@
+"""Fine-tunes, asked for here: the job is recorded first, then Prefect is asked for its run."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Response
+
+from api import tables
+from api.access.audit import log_operation
+from api.access.auth import DatabaseDep, LaunchesDep, needs
+from api.access.caller import Caller
+from api.access.owned import owned
+from api.config_checks import look_up, startable
+from api.database import Database
+from api.job_starts import start_or_fail
+from api.launches import Launches
+from api.openapi_words import or_again
+from api.problems import Problem
+from api.routes.jobs import record_job
+from api.strict_json import StrictRoute
+from tuneyard.config_faults import read_finetune
+from tuneyard.configs import FinetuneConfig
+from tuneyard.shapes import Job, JobKind, JobStatus, NewJob, TrainRequest, ValidateRequest, Validation
+
+router = APIRouter(prefix="/ml", tags=["ml"], route_class=StrictRoute)
+
+Writer = Annotated[Caller, needs("jobs:write")]
+
+
+@router.post("/$train", status_code=202, responses=or_again(Job))
+def train(
+    caller: Writer, asked: TrainRequest, database: DatabaseDep, launches: LaunchesDep, response: Response
+) -> Job:
+    """Record a fine-tune and have it run; the same `id` again answers the job that is there, with 200.
+
+    Where Prefect cannot run it, no job stays open.
+    """
+    with database.reading() as session:
+        faults = look_up(session, caller.workspace_id, asked.config)
+    for fault in faults:
+        raise Problem(422, fault.message, field=f"config.{fault.field}")
+    name = asked.name or asked.config.name
+    job, is_new = launch(database, launches, caller, JobKind.FINETUNE, asked.config, name, asked.id)
+    if not is_new:
+        response.status_code = 200
+    return Job.model_validate(job)
+
+
+@router.post("/$validate")
+def validate(
+    caller: Writer, asked: ValidateRequest, database: DatabaseDep, launches: LaunchesDep
+) -> Validation:
+    """Look at a config without training. The rest, which only a host with the model can see, is looked at by `run`."""
+    config, found = read_finetune(asked.config)
+    if config is not None:
+        with database.reading() as session:
+            found += look_up(session, caller.workspace_id, config)
+    found += startable(launches)
+    valid = not any(one.severity == "error" for one in found)
+    job = None
+    if asked.run and valid and config is not None:
+        row, _ = launch(database, launches, caller, JobKind.CHECK, config, config.name, None)
+        job = Job.model_validate(row)
+    return Validation(valid=valid, diagnostics=found, job=job)
+
+
+def launch(
+    database: Database,
+    launches: Launches,
+    caller: Caller,
+    kind: JobKind,
+    config: FinetuneConfig,
+    name: str | None,
+    job_id: str | None,
+) -> tuple[tables.Job, bool]:
+    """The job, with the run that Prefect made for it, and whether it is new.
+
+    Raises:
+        Problem: 503 where there can be no run: nothing was recorded, or the job has failed; 409 where the id is that of
+            another job, or of one that failed so.
+    """
+    new = NewJob(
+        id=job_id,
+        kind=kind,
+        name=name,
+        model=config.model,
+        dataset=config.dataset,
+        config=config.model_dump(mode="json"),
+        max_restarts=config.max_restarts,
+    )
+    launches.demand(kind)
+    same = owned(tables.Job, caller.workspace_id).where(tables.Job.id == job_id)
+    with database.writing() as session:
+        job, is_new = record_job(session, caller, new, same=same, awaits_run=True)
+    if not is_new:
+        _demand_same(job, new)
+        return job, False
+    log_operation(caller, job)
+    return start_or_fail(database, launches, caller, job), True
+
+
+def _demand_same(job: tables.Job, new: NewJob) -> None:
+    if job.config != new.config:
+        raise Problem(409, f"There is a job with the id {job.id} already, with another config")
+    if job.status == JobStatus.FAILED and job.attempt == 0:
+        raise Problem(409, f"The job {job.id} has failed: {job.error}")

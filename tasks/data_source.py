@@ -1,0 +1,90 @@
+"""Finds a data set, wherever the config says it is: a local file, any URL that fsspec opens, a hub data set.
+
+Answers with bytes as they are stored, so that their hash is the one that `sha256sum` prints.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.hub_set import hub_files
+from tasks.stored_file import StoredFile, kind_of
+from tuneyard.errors import BadInput
+
+HUB_SET = re.compile(r"(?P<id>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(:(?P<split>[\w-]+))?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set's files, in the order in which they are read. `uri` is the name that its faults carry."""
+
+    uri: str
+    files: list[StoredFile]
+
+    @property
+    def sha256(self) -> str:
+        """Of the bytes of the one file; of several, of their hashes one after the other."""
+        digests = [hashlib.sha256(file.content) for file in self.files]
+        if len(digests) == 1:
+            return digests[0].hexdigest()
+        return hashlib.sha256(b"".join(digest.digest() for digest in digests)).hexdigest()
+
+
+def open_source(uri: str) -> Source:
+    """Reads all of a data set's files.
+
+    Args:
+        uri: A path, a URL, or `org/name[:split]` on the hub; a path that exists is a path.
+
+    Raises:
+        BadInput: it is not there or cannot be had; says what was looked for and what to do.
+    """
+    if "://" in uri:
+        name = _without_secrets(uri)
+        return Source(name, [StoredFile(name, _fetched(uri, name))])
+    path = Path(uri).expanduser()
+    hub = HUB_SET.fullmatch(uri)
+    if hub is None or path.exists() or kind_of(uri) is not None:
+        return Source(uri, [StoredFile(uri, local_content(path))])
+    return Source(uri, [_stored(file) for file in hub_files(hub["id"], hub["split"] or "train")])
+
+
+def local_content(path: Path) -> bytes:
+    """A local file's bytes. Raises BadInput where it is missing or cannot be read."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise BadInput(f"there is no such file (looked in {Path.cwd()})", file=str(path)) from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise BadInput(f"it cannot be read: {reason}", file=str(path)) from None
+
+
+def _stored(path: Path) -> StoredFile:
+    return StoredFile(path.name, local_content(path))
+
+
+def _fetched(uri: str, name: str) -> bytes:
+    """Each file system of fsspec has errors of its own: whatever it raises, the data set cannot be had."""
+    from fsspec.core import url_to_fs
+
+    try:
+        system, path = url_to_fs(uri)
+        return bytes(system.cat_file(path))
+    except ImportError as error:
+        problem = f"reading {uri.split('://')[0]}:// needs a package that is not here: {error}"
+        raise BadInput(problem, file=name) from None
+    except FileNotFoundError:
+        raise BadInput("there is no such file", file=name) from None
+    except IsADirectoryError:
+        raise BadInput("it is a folder; name one file in it", file=name) from None
+    except Exception as error:
+        raise BadInput(f"it cannot be read: {error or type(error).__name__}", file=name) from error
+
+
+def _without_secrets(uri: str) -> str:
+    """A URL as it may stand in a log: no user and password, no signature in the query."""
+    return re.sub(r"(?<=://)[^/@]*@", "", uri).partition("?")[0]

@@ -1,0 +1,68 @@
+"""One file of a data set: what kind it is, by its name's ending, and its content without gzip and its like."""
+
+from __future__ import annotations
+
+import lzma
+import zlib
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import PurePosixPath
+from typing import Literal
+
+from tuneyard.errors import BadInput
+
+Kind = Literal["jsonl", "json", "csv", "tsv", "parquet", "text"]
+KINDS: dict[str, Kind] = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+    ".txt": "text",
+    ".md": "text",
+}
+PACKED = {".gz", ".bz2", ".xz", ".zst"}
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file's name and its bytes as they are stored."""
+
+    name: str
+    content: bytes
+
+
+def kind_of(name: str) -> Kind | None:
+    """What a file holds, by its name's ending; .gz and its like are looked through."""
+    path = PurePosixPath(name.lower())
+    return KINDS.get((path.with_suffix("") if path.suffix in PACKED else path).suffix)
+
+
+def demand_kind(file: StoredFile) -> Kind:
+    """As `kind_of`. Raises BadInput where the ending is not one of a data set's."""
+    kind = kind_of(file.name)
+    if kind is None:
+        raise BadInput(f"its name ends in none of {', '.join(KINDS)} (also with .gz)", file=file.name)
+    return kind
+
+
+def unpacked(file: StoredFile) -> bytes:
+    """The content without gzip, bzip2, xz or zstd around it.
+
+    Raises:
+        BadInput: it is not what its name says, it is cut off, or fsspec lacks the package for it.
+    """
+    suffix = PurePosixPath(file.name.lower()).suffix
+    if suffix not in PACKED:
+        return file.content
+    from fsspec.compression import compr
+    from fsspec.utils import infer_compression
+
+    name = infer_compression(f"x{suffix}")
+    if name not in compr:
+        raise BadInput(f"nothing here unpacks {suffix}; install zstandard, or pack it as .gz", file=file.name)
+    try:
+        return bytes(compr[name](BytesIO(file.content), mode="rb").read())
+    except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
+        raise BadInput(f"it cannot be unpacked: {error}", file=file.name) from None

@@ -1,0 +1,203 @@
+"""Who may come in: keys, people, sessions, and the record of what they did."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Literal
+
+from tuneyard.addresses import object_path
+from tuneyard.async_wire import AsyncWire
+from tuneyard.forms import filled
+from tuneyard.shapes import (
+    ApiKey,
+    AuditEvent,
+    CreatedApiKey,
+    CreatedUser,
+    Disabling,
+    KeyChanges,
+    KeyExtension,
+    KeyRotation,
+    Login,
+    LoginSession,
+    NewApiKey,
+    NewPassword,
+    NewUser,
+    OpenedSession,
+    Page,
+    PermissionSets,
+    RevokedApiKey,
+    RotatedApiKey,
+    User,
+    UserChanges,
+    WhoAmI,
+)
+
+Sessions = list[LoginSession]
+
+
+class AsyncKeys:
+    """API keys. An id is the public one, the 12 characters after `wak_`."""
+
+    def __init__(self, wire: AsyncWire) -> None:
+        self._wire = wire
+
+    async def create(self, new: NewApiKey) -> CreatedApiKey:
+        """Make a key; this answer is the only one that holds it."""
+        return await self._wire.ask(CreatedApiKey, "POST", "/api/v1/api-keys", new)
+
+    async def list(self, limit: int = 50, offset: int = 0, active_only: bool = True) -> Page[ApiKey]:
+        """One page, newest first: one's own keys, or the workspace's for who may read those."""
+        params = {"limit": limit, "offset": offset, "active_only": active_only}
+        return await self._wire.ask(Page[ApiKey], "GET", "/api/v1/api-keys", params=params)
+
+    async def permission_sets(self) -> PermissionSets:
+        """Every set, scope and permission that a key can be made from."""
+        return await self._wire.ask(PermissionSets, "GET", "/api/v1/api-keys/permission-sets")
+
+    async def get(self, key_id: str) -> ApiKey:
+        return await self._wire.ask(ApiKey, "GET", object_path("api-keys", key_id))
+
+    async def update(self, key_id: str, changes: KeyChanges) -> ApiKey:
+        return await self._wire.ask(ApiKey, "PUT", object_path("api-keys", key_id), changes)
+
+    async def revoke(self, key_id: str) -> RevokedApiKey:
+        """Refuse the key from its next request on."""
+        return await self._wire.ask(RevokedApiKey, "POST", object_path("api-keys", key_id, "revoke"))
+
+    async def extend(self, key_id: str, expires_in_days: int = 90) -> ApiKey:
+        """Let the key live for so many days from now."""
+        extension = filled(KeyExtension, expires_in_days=expires_in_days)
+        return await self._wire.ask(ApiKey, "POST", object_path("api-keys", key_id, "extend"), extension)
+
+    async def rotate(
+        self, key_id: str, grace: str = "24h", expires_in_days: int | None = None
+    ) -> RotatedApiKey:
+        """Make the key's successor; the old one goes on for `grace`, such as 30m, 24h or 7d.
+
+        Args:
+            expires_in_days: Of the new key; None: as long as the old one was given.
+        """
+        rotation = filled(KeyRotation, grace=grace, expires_in_days=expires_in_days)
+        path = object_path("api-keys", key_id, "rotate")
+        return await self._wire.ask(RotatedApiKey, "POST", path, rotation)
+
+
+class AsyncUsers:
+    """People. `user` is an id or a name."""
+
+    def __init__(self, wire: AsyncWire) -> None:
+        self._wire = wire
+
+    async def create(self, new: NewUser) -> CreatedUser:
+        """Make a person; this answer is the only one that holds the one-time password to pass on."""
+        return await self._wire.ask(CreatedUser, "POST", "/api/v1/users", new)
+
+    async def list(self, limit: int = 50, offset: int = 0) -> Page[User]:
+        params = {"limit": limit, "offset": offset}
+        return await self._wire.ask(Page[User], "GET", "/api/v1/users", params=params)
+
+    async def get(self, user: str) -> User:
+        return await self._wire.ask(User, "GET", object_path("users", user))
+
+    async def update(self, user: str, changes: UserChanges) -> User:
+        return await self._wire.ask(User, "PATCH", object_path("users", user), changes)
+
+    async def disable(self, user: str, keys: Literal["keep", "revoke"] | None = None) -> User:
+        """Shut the person out and end their sessions; `keys` must be said for one who has live keys."""
+        disabling = filled(Disabling, keys=keys)
+        return await self._wire.ask(User, "POST", object_path("users", user, "disable"), disabling)
+
+    async def enable(self, user: str) -> User:
+        return await self._wire.ask(User, "POST", object_path("users", user, "enable"))
+
+    async def reset_password(self, user: str) -> CreatedUser:
+        """Give the person a new one-time password, which is in this answer alone; their sessions end."""
+        return await self._wire.ask(CreatedUser, "POST", object_path("users", user, "reset-password"))
+
+
+class AsyncAuth:
+    """The caller's own way in."""
+
+    def __init__(self, wire: AsyncWire) -> None:
+        self._wire = wire
+
+    async def login(self, name: str, password: str) -> OpenedSession:
+        """Open a session for a person; a client made with its `token` as `session_token` acts for them."""
+        login = filled(Login, name=name, password=password)
+        return await self._wire.ask(OpenedSession, "POST", "/api/v1/auth/login", login)
+
+    async def logout(self) -> None:
+        """End this client's session."""
+        await self._wire.tell("POST", "/api/v1/auth/logout")
+
+    async def me(self) -> WhoAmI:
+        """Who the server takes this client for."""
+        return await self._wire.ask(WhoAmI, "GET", "/api/v1/auth/me")
+
+    async def change_password(self, current: str, new: str) -> None:
+        """Change one's own password; one's other sessions end."""
+        await self._wire.tell("POST", "/api/v1/auth/password", filled(NewPassword, current=current, new=new))
+
+    async def sessions(self) -> Sessions:
+        """One's own live sessions."""
+        return await self._wire.ask(Sessions, "GET", "/api/v1/auth/sessions")
+
+    async def end_session(self, session_id: str) -> None:
+        await self._wire.tell("DELETE", object_path("auth/sessions", session_id))
+
+
+class AsyncEvents:
+    """Who did what to which object; only ever added to."""
+
+    def __init__(self, wire: AsyncWire) -> None:
+        self._wire = wire
+
+    async def list(
+        self,
+        action: str | None = None,
+        actor: str | None = None,
+        object_kind: str | None = None,
+        object_id: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 50,
+        offset: int = 0,
+    ) -> Page[AuditEvent]:
+        """One page, newest first."""
+        params: dict[str, str | int | None] = {
+            "action": action,
+            "actor": actor,
+            "object_kind": object_kind,
+            "object_id": object_id,
+            "since": since.isoformat() if since else None,
+            "until": until.isoformat() if until else None,
+            "limit": limit,
+            "offset": offset,
+        }
+        return await self._wire.ask(Page[AuditEvent], "GET", "/api/v1/events", params=params)
+
+    async def iter(
+        self,
+        action: str | None = None,
+        actor: str | None = None,
+        object_kind: str | None = None,
+        object_id: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        page_size: int = 100,
+    ) -> AsyncIterator[AuditEvent]:
+        """Every event, newest first, each once, also while new ones come in."""
+        seen: set[str] = set()
+        offset = 0
+        while True:
+            page = await self.list(
+                action, actor, object_kind, object_id, since, until, limit=page_size, offset=offset
+            )
+            for event in page.items:
+                if event.id not in seen:
+                    seen.add(event.id)
+                    yield event
+            offset += len(page.items)
+            if not page.items or offset >= page.total:
+                return

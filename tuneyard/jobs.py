@@ -1,0 +1,217 @@
+# Generated from async_jobs.py by `python -m tests.unasync --write`; do not edit.
+"""Jobs: recorded or asked for, claimed, reported on, paused, resumed, ended; and what happened to them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from tuneyard.addresses import object_path
+from tuneyard.configs import FinetuneConfig
+from tuneyard.identifiers import fresh_id
+from tuneyard.shapes import (
+    Beat,
+    Claim,
+    Claimed,
+    CloseLost,
+    Heartbeat,
+    Job,
+    JobEnd,
+    JobError,
+    JobEvent,
+    JobEventBatch,
+    JobEventKind,
+    JobFacts,
+    JobKind,
+    JobStatus,
+    Launched,
+    LogBatch,
+    LogLevel,
+    LogLine,
+    NewJob,
+    NewJobEvent,
+    NewLogLine,
+    Page,
+    Resume,
+    Stored,
+    TrainRequest,
+    ValidateRequest,
+    Validation,
+)
+from tuneyard.wire import Wire
+
+JobList = list[Job]
+Errors = list[JobError]
+
+
+class Jobs:
+    """Fine-tunes and batch tests, as work that is claimed, reported on and ended."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+    def create(self, new: NewJob) -> Job:
+        """Record a job; the same `flow_run_id` again answers the job that is there."""
+        return self._wire.ask(Job, "POST", "/api/v1/jobs", new)
+
+    def train(self, config: FinetuneConfig, name: str | None = None, job_id: str | None = None) -> Job:
+        """Record a fine-tune and have Prefect run it; a request whose answer was lost is repeated as the same job.
+
+        Args:
+            name: In place of the config's own.
+            job_id: An id of yours; default: a new one.
+        """
+        body = TrainRequest(config=config, id=job_id or fresh_id())
+        if name is not None:
+            body = body.model_copy(update={"name": name})
+        return self._wire.ask(Job, "POST", "/api/v1/ml/$train", body)
+
+    def validate(self, config: dict[str, Any], run: bool = False) -> Validation:
+        """What the API can see of a fine-tune's config; with `run`, the job that looks at the model and the rows."""
+        body = ValidateRequest(config=config, run=run)
+        return self._wire.ask(Validation, "POST", "/api/v1/ml/$validate", body)
+
+    def list(
+        self,
+        status: JobStatus | str | None = None,
+        kind: JobKind | str | None = None,
+        flow_run_id: str | None = None,
+        limit: int = 50,
+        offset: int = 0,
+    ) -> Page[Job]:
+        """One page, newest first; `limit` is at most 100."""
+        params = {
+            "status": status,
+            "kind": kind,
+            "flow_run_id": flow_run_id,
+            "limit": limit,
+            "offset": offset,
+        }
+        return self._wire.ask(Page[Job], "GET", "/api/v1/jobs", params=params)
+
+    def iter(
+        self,
+        status: JobStatus | str | None = None,
+        kind: JobKind | str | None = None,
+        flow_run_id: str | None = None,
+        page_size: int = 100,
+    ) -> Iterator[Job]:
+        """Every job, newest first, each once, also while new ones come in.
+
+        Under `status`, a job whose status changes between two pages can push another past the reader.
+        """
+        seen: set[str] = set()
+        offset = 0
+        while True:
+            page = self.list(status, kind, flow_run_id, page_size, offset)
+            for job in page.items:
+                if job.id not in seen:
+                    seen.add(job.id)
+                    yield job
+            offset += len(page.items)
+            if not page.items or offset >= page.total:
+                return
+
+    def get(self, job_id: str) -> Job:
+        return self._wire.ask(Job, "GET", object_path("jobs", job_id))
+
+    def claim(self, job_id: str, claim: Claim) -> Claimed:
+        """Take the job for a new attempt; the job token before it is dead."""
+        return self._wire.ask(Claimed, "POST", object_path("jobs", job_id, "claim"), claim)
+
+    def update(self, job_id: str, facts: JobFacts) -> Job:
+        """Tell what the run has learned; needs the job token."""
+        return self._wire.ask(Job, "PATCH", object_path("jobs", job_id), facts, as_job=True)
+
+    def heartbeat(self, job_id: str, beat: Heartbeat) -> Beat:
+        """Say that the run is alive, and read whether it is to go on; needs the job token."""
+        return self._wire.ask(Beat, "POST", object_path("jobs", job_id, "heartbeat"), beat, as_job=True)
+
+    def add_events(
+        self, job_id: str, events: Sequence[NewJobEvent], *, patience: float | None = None
+    ) -> Stored:
+        """Write 1 to 500 events with the job token; one that has a `key` is stored once.
+
+        Args:
+            patience: Seconds of retrying, in place of the client's.
+        """
+        path = object_path("jobs", job_id, "events")
+        body = JobEventBatch(events=[*events])
+        return self._wire.ask(Stored, "POST", path, body, as_job=True, patience=patience)
+
+    def add_lines(self, job_id: str, lines: Sequence[NewLogLine], *, patience: float | None = None) -> Stored:
+        """Write 1 to 1000 lines of the run's log with the job token; a number is stored once.
+
+        Args:
+            patience: Seconds of retrying, in place of the client's.
+        """
+        path = object_path("jobs", job_id, "logs")
+        body = LogBatch(lines=[*lines])
+        return self._wire.ask(Stored, "POST", path, body, as_job=True, patience=patience)
+
+    def close_lost(self, asked: CloseLost) -> JobList:
+        """Close the jobs whose runs are dead; those that are `pending` without a `flow_run_id` wait for the caller."""
+        return self._wire.ask(JobList, "POST", "/api/v1/jobs/$close-lost", asked)
+
+    def launched(self, job_id: str, launched: Launched) -> Job:
+        """Say which run was made for a pending job."""
+        return self._wire.ask(Job, "POST", object_path("jobs", job_id, "launched"), launched)
+
+    def cancel(self, job_id: str) -> Job:
+        """Ask for the end of the job; one that runs is `cancelling` until its run has stopped."""
+        return self._wire.ask(Job, "POST", object_path("jobs", job_id, "cancel"))
+
+    def pause(self, job_id: str) -> Job:
+        """Ask for a pause; one that trains is `pausing` until its run has saved a checkpoint."""
+        return self._wire.ask(Job, "POST", object_path("jobs", job_id, "pause"))
+
+    def resume(self, job_id: str, resume: Resume | None = None) -> Job:
+        """Let a paused, failed or cancelled job go on, in a new run."""
+        return self._wire.ask(Job, "POST", object_path("jobs", job_id, "resume"), resume)
+
+    def end(self, job_id: str, end: JobEnd) -> Job:
+        """End the job. Read the answer's status: a job that was being cancelled does not end `completed`."""
+        return self._wire.ask(Job, "POST", object_path("jobs", job_id, "end"), end)
+
+    def events(
+        self, job_id: str, kind: JobEventKind | str | None = None, limit: int = 100, offset: int = 0
+    ) -> Page[JobEvent]:
+        """One page, oldest first; `limit` is at most 1000."""
+        params = {"kind": kind, "limit": limit, "offset": offset}
+        return self._wire.ask(Page[JobEvent], "GET", object_path("jobs", job_id, "events"), params=params)
+
+    def logs(
+        self,
+        job_id: str,
+        after: datetime | None = None,
+        level: LogLevel | None = None,
+        limit: int = 100,
+        offset: int = 0,
+    ) -> Page[LogLine]:
+        """One page by attempt, then number; `limit` is at most 1000.
+
+        Args:
+            after: Only lines after this moment.
+            level: Only lines of this level and graver ones.
+        """
+        moment = after.isoformat() if after else None
+        params = {"after": moment, "level": level, "limit": limit, "offset": offset}
+        return self._wire.ask(Page[LogLine], "GET", object_path("jobs", job_id, "logs"), params=params)
+
+    def errors(self, job_id: str) -> Errors:
+        """Whatever went wrong, of all attempts, oldest first."""
+        return self._wire.ask(Errors, "GET", object_path("jobs", job_id, "errors"))
+
+    def watch(self, job_id: str, every: float = 1.0) -> Iterator[Job]:
+        """The job now and after each change, looked at every `every` seconds, until it is final."""
+        last: Job | None = None
+        while True:
+            job = self.get(job_id)
+            if job != last:
+                yield job
+            if job.status.is_final:
+                return
+            last = job
+            time.sleep(every)

@@ -1,0 +1,97 @@
+"""`tuneyard train` and `tuneyard check`: a config file becomes a job, or what is wrong with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tuneyard import display_jobs
+from tuneyard.client import Client
+from tuneyard.config_faults import read_finetune
+from tuneyard.config_files import Written, read_config
+from tuneyard.exit_codes import WRONG
+from tuneyard.job_commands import followed, leave_with
+from tuneyard.options import changes_option, connected, example, json_option, show_json
+from tuneyard.shapes import JobStatus, Preflight, PreflightFigures, Validation
+
+config_file = click.argument(
+    "config_file", metavar="CONFIG", type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
+
+
+@click.command(epilog=example("train examples/dates/finetune.json --set epochs=2 --watch"))
+@config_file
+@changes_option
+@click.option("--name", help="What to call the job, in place of the config's own.")
+@click.option(
+    "--watch", "watching", is_flag=True, help="Follow it until it ends; exit 3 unless it completes."
+)
+@json_option
+@connected
+def train(
+    client: Client,
+    config_file: Path,
+    changes: tuple[str, ...],
+    name: str | None,
+    watching: bool,
+    as_json: bool,
+) -> None:
+    """Fine-tune: CONFIG is a YAML or JSON file with at least `model` and `dataset`."""
+    written = read_config(config_file, changes)
+    config, faults = read_finetune(written.values)
+    if config is None:
+        raise written.refusal(faults)
+    job = client.jobs.train(config, name)
+    if as_json and not watching:
+        show_json(job)
+    elif not as_json:
+        click.echo(f"{job.id}  {job.status}")
+    if watching:
+        leave_with(followed(job.id, job.name, 1.0, as_json), well=JobStatus.COMPLETED)
+    elif not as_json:
+        click.echo(f"Follow it with: tuneyard jobs watch {job.id}", err=True)
+
+
+@click.command(epilog=example("check examples/dates/finetune.json --run"))
+@config_file
+@changes_option
+@click.option("--run", "running", is_flag=True, help="Also look at the model and the rows, where jobs run.")
+@json_option
+@connected
+def check(client: Client, config_file: Path, changes: tuple[str, ...], running: bool, as_json: bool) -> None:
+    """Say what is wrong with a fine-tune's config before it takes a GPU; exit 2 if it is invalid."""
+    written = read_config(config_file, changes)
+    config, faults = read_finetune(written.values)
+    if config is None:
+        _show(written, Validation(valid=False, diagnostics=faults), as_json)
+        return
+    seen = client.jobs.validate(written.values, running)
+    if seen.job is None:
+        _show(written, seen, as_json)
+        return
+    job = followed(seen.job.id, seen.job.name, 1.0, None if as_json else False)
+    leave_with(job, well=JobStatus.COMPLETED)
+    found = Preflight.model_validate(job.result)
+    diagnostics = seen.diagnostics + found.diagnostics
+    _show(written, found.model_copy(update={"diagnostics": diagnostics}), as_json)
+
+
+def _show(written: Written, seen: Validation | Preflight, as_json: bool) -> None:
+    seen = seen.model_copy(update={"diagnostics": [written.place(one) for one in seen.diagnostics]})
+    if as_json:
+        show_json(seen)
+    else:
+        _print(seen)
+    if not seen.valid:
+        click.get_current_context().exit(WRONG)
+
+
+def _print(seen: Validation | Preflight) -> None:
+    if seen.diagnostics:
+        click.echo(display_jobs.diagnostic_lines(seen.diagnostics))
+    figures = seen.figures if isinstance(seen, Preflight) else PreflightFigures()
+    if shown := display_jobs.figures_card(figures):
+        click.echo(shown)
+    errors = sum(one.severity == "error" for one in seen.diagnostics)
+    click.echo("valid" if seen.valid else f"invalid: {errors} error{'s' if errors != 1 else ''}")
