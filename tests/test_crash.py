@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psutil
@@ -45,7 +45,22 @@ def kill_flow(stack: Stack, job_id: str) -> None:
 def kill_worker(stack: Stack, job_id: str) -> None:
     """SIGKILL: its run lives on, an orphan."""
     _server(stack, "worker").process.kill()
-    restart(stack, "worker")
+    with held(stack, job_id):
+        restart(stack, "worker")
+
+
+@contextmanager
+def held(stack: Stack, job_id: str) -> Iterator[None]:
+    """The trainer, if there is one, held still, so that on a fast machine it has not ended meanwhile."""
+    with stack.client() as client:
+        processes = [one for one in trainers(client.jobs.get(job_id)) if one.is_running()]
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.suspend()
+    yield
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.resume()
 
 
 def stop_worker(stack: Stack, job_id: str) -> None:
@@ -65,7 +80,7 @@ def _server(stack: Stack, name: str) -> Server:
     return server
 
 
-KILLS = [kill_api, kill_trainer, kill_worker, kill_flow, stop_worker]
+KILLS = [kill_trainer, kill_flow, stop_worker, kill_worker, kill_api]
 SURVIVED = {kill_worker, kill_api}  # by the run itself
 
 

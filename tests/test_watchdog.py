@@ -16,6 +16,7 @@ from tuneyard.shapes import MetricPoint
 CALM = WatchdogConfig()
 AMPLE = 1000.0  # GiB free
 LOSSES = st.floats(0.001, 20)
+QUIET = st.floats(1.0, 1.09)  # none a spike beside the others
 NOT_A_NUMBER = [math.nan, math.inf, -math.inf, None]
 
 
@@ -69,7 +70,7 @@ def test_a_leap_among_the_first_points_is_no_spike(before: list[float], leap: fl
     assert seen([*before, leap]) == []
 
 
-@given(st.lists(st.floats(1.0, 1.2), min_size=10, max_size=60), st.integers(1, 4), st.floats(4, 1e6))
+@given(st.lists(QUIET, min_size=10, max_size=60), st.integers(1, 4), st.floats(4, 1e6))
 def test_a_leap_fires_once_however_long_it_lasts_and_again_after_a_calm(
     before: list[float], length: int, leap: float
 ) -> None:
@@ -79,7 +80,7 @@ def test_a_leap_fires_once_however_long_it_lasts_and_again_after_a_calm(
     assert len(seen([*before, *[leap] * length, before[-1], leap])) == 2
 
 
-@given(st.lists(st.floats(1.0, 1.2), min_size=10, max_size=50), st.randoms())
+@given(st.lists(QUIET, min_size=10, max_size=50), st.randoms())
 def test_what_is_a_spike_does_not_hang_on_the_order_of_the_points_before(before: list[float], random) -> None:  # type: ignore[no-untyped-def]
     mixed = before.copy()
     random.shuffle(mixed)
