@@ -365,7 +365,26 @@ class Dataset(SQLModel, table=True):
     uri: str = Field(max_length=2048)
     sha256: str = Field(max_length=64)
     rows: int = Field(sa_type=BIG)
+    version: int = _count(1)
+    file_name: str | None = Field(default=None, max_length=255)
+    size_bytes: int | None = Field(default=None, sa_type=BIG)
     created_at: datetime = _time(required=True)
+
+
+class Config(SQLModel, table=True):
+    """What a person keeps to ask for work with, again and again."""
+
+    __table_args__ = (UniqueConstraint("workspace_id", "id"),)
+
+    pk: int = _pk()
+    workspace_id: int = _link("workspace.pk")
+    id: str = Field(default_factory=new_id, max_length=100)
+    kind: str = Field(max_length=20)
+    name: str = Field(max_length=255)
+    data: dict[str, Any] = _open()
+    tags: list[str] = _list()
+    created_at: datetime = _time(required=True)
+    updated_at: datetime = _time(required=True)
 
 
 class Artifact(SQLModel, table=True):
@@ -386,6 +405,7 @@ class Artifact(SQLModel, table=True):
     parent_id: str | None = Field(default=None, max_length=26)
     job_id: str | None = Field(default=None, max_length=100)
     details: dict[str, Any] = _open()
+    files: list[dict[str, Any]] = _list()
     created_at: datetime = _time(required=True)
 
 

@@ -38,6 +38,7 @@ class JobKind(StrEnum):
     FINETUNE = "finetune"
     BATCH_TEST = "batch_test"
     CHECK = "check"
+    MERGE = "merge"
 
 
 class JobStatus(StrEnum):
@@ -451,11 +452,25 @@ class Dataset(Shape):
     uri: str
     sha256: str
     rows: int
+    version: int = Field(1, description="Counts what was uploaded under one name.")
+    file_name: str | None = Field(None, description="Of an uploaded one, which `$download` gives back.")
+    size_bytes: int | None = None
     created_at: Utc
 
 
+class KeptFile(Request):
+    """One file of a folder that is kept; `path` is relative to the folder, with `/` between its parts."""
+
+    path: Text = Field(min_length=1, max_length=1024)
+    size_bytes: Count
+    sha256: Sha256
+
+
 class NewArtifact(Request):
-    kind: Literal["model", "report"] = "model"
+    """`kind`: base, a model that others are made from and that nobody here trained; model, a whole fine-tuned one;
+    adapter, which needs its base; merged, an adapter added into its base."""
+
+    kind: Literal["base", "model", "adapter", "merged", "report"] = "model"
     name: Text = Field(min_length=1, max_length=255)
     uri: Text = Field(
         max_length=2048, description="Where it lies: a path on the host that made it, or a URL."
@@ -465,6 +480,9 @@ class NewArtifact(Request):
     base_model: Text | None = Field(None, max_length=1024)
     parent_id: Text | None = None
     details: JsonObject = Field(default_factory=dict)
+    files: list[KeptFile] = Field(
+        default_factory=list, max_length=10_000, description="What lies under `uri`, and can be downloaded."
+    )
 
 
 class Artifact(Shape):
