@@ -229,7 +229,7 @@ def test_uploads_do_not_keep_others_waiting(office: Office) -> None:
         yield uuid4().bytes
 
     with ThreadPoolExecutor(1) as pool:
-        sending = pool.submit(send, Office(office.served), slowly(), "a.txt")
+        sending = pool.submit(send, office, slowly(), "a.txt")
         assert begun.wait(20)
         assert office.call("GET", "/health").status_code == 200
         done.set()
