@@ -57,7 +57,7 @@ def test_files_that_cannot_be_so_are_refused_by_name(
     files = [{"path": path, "size_bytes": 1, "sha256": SHA} for path in paths]
     body = {"name": "n", "uri": "/x", "size_bytes": size, "files": files}
     answer = shelf.office.call("POST", ARTIFACTS, shelf.worker, json=body)
-    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, field)
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (409, field)
 
 
 def test_a_line_of_artifacts_is_a_tree(any_office: Office) -> None:

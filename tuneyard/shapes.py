@@ -6,11 +6,9 @@ Times are UTC and carry their zone. Sizes named `_gb` are GiB (2**30 bytes), as 
 from __future__ import annotations
 
 from enum import StrEnum
-from itertools import pairwise
-from pathlib import PurePosixPath
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from tuneyard.configs import FinetuneConfig
 from tuneyard.values import (
@@ -489,22 +487,8 @@ class NewArtifact(Request):
     files: list[KeptFile] = Field(
         default_factory=list,
         max_length=10_000,
-        description="What lies under `uri`, and can be downloaded; `size_bytes` is their sum.",
+        description="What lies under `uri`, and can be downloaded: each path once; `size_bytes` is their sum.",
     )
-
-    @field_validator("files")
-    @classmethod
-    def _one_of_each(cls, files: list[KeptFile]) -> list[KeptFile]:
-        """In the order of their paths; no path twice, and none that is a folder of another."""
-        files = sorted(files, key=lambda file: file.path)
-        paths = {file.path for file in files}
-        if len(paths) < len(files):
-            twice = next(a.path for a, b in pairwise(files) if a.path == b.path)
-            raise ValueError(f"{twice} is named twice")
-        for path in paths:
-            if above := [str(folder) for folder in PurePosixPath(path).parents if str(folder) in paths]:
-                raise ValueError(f"{above[0]} is named as a file and as the folder of {path}")
-        return files
 
 
 class Artifact(Shape):

@@ -1,5 +1,6 @@
 """Artifacts: what jobs made, where it lies and what it was made from."""
 
+from pathlib import PurePosixPath
 from typing import Annotated
 
 from fastapi import APIRouter, Response
@@ -27,7 +28,7 @@ def create_artifact(
     response: Response,
 ) -> Artifact:
     """Record an artifact; written with a job token, it is that job's. The very same again answers 200."""
-    _demand_sum(new)
+    new = _sound(new)
     job_id = who.job_id if isinstance(who, JobCaller) else None
     identity = identity_of([new.model_dump(), job_id])
     same = owned(tables.Artifact, who.workspace_id).where(tables.Artifact.identity == identity)
@@ -46,10 +47,18 @@ def create_artifact(
     return shown(row, level)
 
 
-def _demand_sum(new: NewArtifact) -> None:
+def _sound(new: NewArtifact) -> NewArtifact:
+    """The same, its files by path. (Refused with 409: no schema can tell a client that this is wrong.)"""
+    paths = {file.path for file in new.files}
+    if len(paths) < len(new.files):
+        raise Problem(409, "a path is named twice", field="files")
+    for path in paths:
+        if above := [str(folder) for folder in PurePosixPath(path).parents if str(folder) in paths]:
+            raise Problem(409, f"{above[0]} is named as a file and as the folder of {path}", field="files")
     there = sum(file.size_bytes for file in new.files)
     if new.files and new.size_bytes != there:
-        raise Problem(422, f"its files have {there} bytes together, not {new.size_bytes}", field="size_bytes")
+        raise Problem(409, f"its files have {there} bytes together, not {new.size_bytes}", field="size_bytes")
+    return new.model_copy(update={"files": sorted(new.files, key=lambda file: file.path)})
 
 
 def _level_under(session: Session, workspace_id: int, parent_id: str | None) -> int:
