@@ -69,11 +69,12 @@ def _kept(run: JobRun, config: FinetuneConfig) -> Preflight | None:
 
 def _suites(run: JobRun) -> dict[str, list[str]]:
     """Every recorded suite's prompts: what is tested on must not be trained on."""
-    listed = run.service.suites.list(limit=100).items
-    suites = [run.service.suites.get(suite.id) for suite in listed]
-    return {
-        f"{suite.name} ({suite.id})": [prompt.prompt for prompt in suite.prompts or []] for suite in suites
-    }
+    found: dict[str, list[str]] = {}
+    while page := run.service.suites.list(limit=100, offset=len(found)).items:
+        for listed in page:
+            suite = run.service.suites.get(listed.id)
+            found[f"{suite.name} ({suite.id})"] = [prompt.prompt for prompt in suite.prompts or []]
+    return found
 
 
 def _table(found: Preflight) -> str:
