@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from deployments.local_stack import Stack
 from tests.deployed import trainers, until
 from tests.disturbed import train
+from tests.tiny_model import make_broken_model
 from tuneyard.shapes import Job, JobEvent
 
 
@@ -27,9 +29,10 @@ def at_rest(stack: Stack, job_id: str) -> tuple[Job, list[JobEvent]]:
 
 @pytest.mark.timeout(300)
 def test_a_run_that_diverges_is_paused_where_the_config_wants_that(
-    stack: Stack, short_config: dict[str, Any]
+    stack: Stack, short_config: dict[str, Any], tmp_path: Path
 ) -> None:
-    asked = short_config | {"learning_rate": 1.0, "max_grad_norm": 1e9, "watchdog": {"nan": "pause"}}
+    broken = make_broken_model(tmp_path / "broken")
+    asked = short_config | {"model": str(broken), "watchdog": {"nan": "pause"}}
     job, said = at_rest(stack, train(stack, asked))
     assert (job.status, job.error) == ("paused", None)
     assert [(event.details["fault"], event.details["action"]) for event in said] == [("nan", "pause")]
