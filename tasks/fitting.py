@@ -15,6 +15,7 @@ from tasks.child import rank, ranks, say
 from tasks.divergence import FiniteNumbers
 from tasks.evaluations import best_step, steps_between
 from tasks.hardware import Device, Precision
+from tasks.head import mean_loss, only_at
 from tasks.material import Material
 from tasks.memory import Batch
 from tasks.ordering import LengthGrouped
@@ -118,8 +119,7 @@ class Fitter(Trainer):  # type: ignore[misc]  # transformers has no types
         return 0
 
     def _weight(self, inputs: Any) -> torch.Tensor:
-        targets: torch.Tensor = inputs["labels"]
-        return (targets != -100).sum()
+        return torch.tensor(len(inputs["labels"]), device=self.args.device)
 
     def _prepare_inputs(self, inputs: Any) -> Any:
         tokens = inputs.pop("tokens")
@@ -163,14 +163,29 @@ class Fitter(Trainer):  # type: ignore[misc]  # transformers has no types
         self.accelerator.wait_for_everyone()
 
 
+class TokenFitter(Fitter):
+    """For conversations and texts: the loss is that of the learnt tokens, and no other logits are made."""
+
+    def __init__(self, **rest: Any) -> None:
+        super().__init__(compute_loss_func=mean_loss, **rest)
+
+    def compute_loss(self, model: Any, inputs: Any, *rest: Any, **more: Any) -> Any:
+        """As Trainer's, which knows how to scale it by accumulation and ranks."""
+        learnt, _ = inputs.pop("learnt"), inputs.pop("shift_labels")
+        with only_at(self.accelerator.unwrap_model(model), learnt):
+            return super().compute_loss(model, inputs, *rest, **more)
+
+
 def _loss_window() -> str:
     """The file of this rank's losses since the last report, named as Trainer names each rank's random state."""
     return f"loss_window_{rank()}.json" if ranks() > 1 else "loss_window.json"
 
 
-def make_fitter(model: Any, material: Material, arguments: dict[str, Any], config: FinetuneConfig) -> Fitter:
+def make_fitter(
+    model: Any, material: Material, arguments: dict[str, Any], config: FinetuneConfig
+) -> TokenFitter:
     """The Trainer for conversations and texts."""
-    return Fitter(
+    return TokenFitter(
         model=model,
         args=TrainingArguments(**arguments),
         train_dataset=material.items,
