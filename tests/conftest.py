@@ -31,6 +31,7 @@ __all__ = [
 ]  # fixtures for every file
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With `-n 2`: whatever disturbs the stack stays in one process, and the tests of a file in one as well."""
     for item in items:
