@@ -7,6 +7,7 @@ from typing import Any
 from prefect import flow
 from prefect.client.schemas.objects import State
 
+from flows.data_sets import get_data
 from flows.job_run import JobRun, as_job
 from flows.lost_runs import close_run
 from flows.models import get_model
@@ -34,6 +35,7 @@ def check(
 
     def work(run: JobRun) -> dict[str, Any]:
         base = get_model(run, config.model)
+        get_data(run, config)
         return examine(run, config, base).model_dump(mode="json")
 
     return as_job(credentials, record, work, job_id)
