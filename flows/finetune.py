@@ -10,15 +10,18 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 
+from flows.data_sets import get_data
 from flows.job_run import JobRun, as_job
+from flows.lineage import keep_result, parent_of, without_files
 from flows.lost_runs import close_run
 from flows.models import get_model
-from flows.preflight import look_ahead
+from flows.preflight import look_ahead, look_at_host
 from flows.service_key import DEFAULT_CREDENTIALS
 from flows.trainer import train
+from tasks.data_source import RECORDED
 from tuneyard import Client
 from tuneyard.configs import FinetuneConfig
-from tuneyard.shapes import Artifact, JobKind, NewArtifact, NewDataset, NewJob, Preflight
+from tuneyard.shapes import Artifact, JobKind, NewDataset, NewJob, Preflight
 
 
 @flow(name="finetune", on_cancellation=[close_run], on_crashed=[close_run])
@@ -37,10 +40,12 @@ def finetune(
         return service.jobs.create(_new_job(config, run_id)).id
 
     def work(run: JobRun) -> dict[str, Any]:
+        look_at_host(run, config)
         base = get_model(run, config.model)
+        get_data(run, config)
         found = look_ahead(run, config, base)
         trained = train(run, config, base)
-        return keep_model(run, config, found, trained)
+        return keep_model(run, config, base, found, trained)
 
     return as_job(credentials, record, work, job_id)
 
@@ -59,34 +64,33 @@ def _new_job(config: FinetuneConfig, run_id: str | None) -> NewJob:
 
 @task(cache_policy=NO_CACHE)
 def keep_model(
-    run: JobRun, config: FinetuneConfig, found: Preflight, trained: dict[str, Any]
+    run: JobRun, config: FinetuneConfig, base: Path, found: Preflight, trained: dict[str, Any]
 ) -> dict[str, Any]:
-    """Record the model that the trainer stored, and what it was trained on; the answer becomes the job's result."""
+    """Record the model that the trainer stored, and what it was made of; the answer becomes the job's result."""
     run.at("Recording the model")
     facts = json.loads((Path(trained["model_dir"]) / "training.json").read_text(encoding="utf-8"))
     _record_data(run, config, found, facts["sha256"]["dataset"])
-    artifact = run.writer.artifacts.create(_new_artifact(config, trained))
+    figures = without_files(trained)
+    artifact = keep_result(
+        run,
+        trained,
+        name=(config.name or config.model)[:255],
+        base_model=config.model,
+        parent_id=parent_of(run, config.model, base, facts["sha256"]["model"]),
+        details={"config": config.model_dump(mode="json"), "training": figures},
+    )
     run.log.info("Model %s in %s: test it with model artifact:%s", artifact.id, artifact.uri, artifact.id)
     run.progress.table("summary", _summary(artifact, trained), f"What job {run.job.id} made")
-    return {"artifact_id": artifact.id, "preflight": found.model_dump(mode="json"), **trained}
+    found_words = found.model_dump(mode="json")
+    return {"artifact_id": artifact.id, "preflight": found_words, **figures, "model_dir": artifact.uri}
 
 
 def _record_data(run: JobRun, config: FinetuneConfig, found: Preflight, sha256: str) -> None:
+    if config.dataset.startswith(RECORDED):
+        return
     name = config.dataset.rstrip("/").rsplit("/", 1)[-1]
     run.service.datasets.create(
         NewDataset(name=name, uri=config.dataset, sha256=sha256, rows=found.figures.rows or 0)
-    )
-
-
-def _new_artifact(config: FinetuneConfig, trained: dict[str, Any]) -> NewArtifact:
-    return NewArtifact(
-        kind="model",
-        name=config.name or config.model,
-        uri=trained["model_dir"],
-        sha256=trained["sha256"],
-        size_bytes=trained["size_bytes"],
-        base_model=config.model,
-        details={"config": config.model_dump(mode="json"), "training": trained},
     )
 
 

@@ -9,8 +9,10 @@ from prefect.cache_policies import NO_CACHE
 
 from flows.job_run import JobRun
 from tasks.model import fetch_model
+from tasks.storage import fetch, fetched_model, is_url
 from tuneyard.errors import BadInput, NotFound
 from tuneyard.home import home
+from tuneyard.shapes import Artifact
 
 ARTIFACT = "artifact:"
 
@@ -21,11 +23,36 @@ def get_model(run: JobRun, model: str) -> Path:
     run.at(f"Getting the model {model}")
     if not model.startswith(ARTIFACT):
         return fetch_model(model, home(), run.log.info)
+    return folder_of(run, recorded(run, model.removeprefix(ARTIFACT), "model"))
+
+
+def recorded(run: JobRun, artifact_id: str, field: str) -> Artifact:
+    """The artifact that a config's field names. Raises BadInput where there is none."""
     try:
-        artifact = run.service.artifacts.get(model.removeprefix(ARTIFACT))
+        return run.service.artifacts.get(artifact_id)
     except NotFound:
-        raise BadInput(f"there is no artifact {model.removeprefix(ARTIFACT)!r}", field="model") from None
+        raise BadInput(f"there is no artifact {artifact_id!r}", field=field) from None
+
+
+def folder_of(run: JobRun, artifact: Artifact) -> Path:
+    """Where an artifact lies on this host, fetched if need be; with an adapter, what it needs is had as well.
+
+    Raises:
+        BadInput: it is not on this host and cannot be fetched.
+    """
+    if artifact.kind == "base":
+        return fetch_model(artifact.uri, home(), run.log.info)
+    if artifact.kind == "adapter" and artifact.parent_id is not None:
+        parent = recorded(run, artifact.parent_id, "model")
+        if parent.kind != "base":  # a base is had again by its name, by whoever loads the adapter
+            folder_of(run, parent)
+    if is_url(artifact.uri):
+        return fetch(artifact.uri, artifact.sha256, run.log.info)
     folder = Path(artifact.uri)
     if not folder.is_dir():
-        raise BadInput(f"{model} lies in {artifact.uri}, which is not on this host", field="model")
+        folder = fetched_model(artifact.sha256 or "-")
+    if not folder.is_dir():
+        raise BadInput(
+            f"{ARTIFACT}{artifact.id} lies in {artifact.uri}, which is not on this host", field="model"
+        )
     return folder

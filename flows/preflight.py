@@ -13,6 +13,7 @@ from flows.job_run import JobRun
 from flows.refusal import Refused
 from tasks.durable import write_json
 from tasks.launch import run_child
+from tasks.method import hangs_on_host
 from tuneyard.configs import FinetuneConfig
 from tuneyard.home import home
 from tuneyard.shapes import Diagnostic, Preflight
@@ -26,6 +27,15 @@ class Kept(BaseModel):
 
     config: dict[str, Any]
     found: Preflight
+
+
+@task(cache_policy=NO_CACHE)
+def look_at_host(run: JobRun, config: FinetuneConfig) -> None:
+    """Raises BadInput where this host cannot do what the config asks for, before a model is fetched to it."""
+    if hangs_on_host(config):
+        plan = {"config": config.model_dump(mode="json")}
+        folder = run.folder / "method"
+        run_child("tasks.method", plan, folder, secrets={}, watch=lambda: None, say=run.log.info)
 
 
 @task(cache_policy=NO_CACHE)

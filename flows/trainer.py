@@ -20,10 +20,10 @@ from tasks.checkpoint import go_back
 from tasks.launch import Tail, run_child
 from tasks.lease import Lease
 from tasks.memory import Batch, run_within_memory
+from tasks.storage import output_folder
 from tuneyard import Reporter
 from tuneyard.configs import FinetuneConfig
 from tuneyard.errors import BadInput, Diverged, TuneyardError
-from tuneyard.home import home
 from tuneyard.shapes import Job, MetricPoint
 
 BAR_SECONDS = 3.0
@@ -36,7 +36,7 @@ def train(run: JobRun, config: FinetuneConfig, base: Path) -> dict[str, Any]:
     plan = {
         "config": config.model_dump(mode="json"),
         "model_dir": str(base),
-        "output_dir": str(home() / "artifacts" / run.job.id),
+        "output_dir": str(output_folder(run.job.id)),
         "api_url": run.block.api_url,
         "job_id": run.job.id,
     }

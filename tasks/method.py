@@ -52,6 +52,11 @@ def refuse_method(
         raise BadInput(problem, field="attention")
 
 
+def hangs_on_host(config: FinetuneConfig) -> bool:
+    """Whether it is worth a look at this host before gigabytes of a model are fetched to it."""
+    return config.method in EXTRAS or config.attention == "flash"
+
+
 def attention_name(config: FinetuneConfig, device: Device, precision: str) -> str | None:
     """transformers' name of the implementation; None leaves it to the model (SDPA where it can).
 

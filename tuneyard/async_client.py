@@ -20,6 +20,7 @@ from tuneyard import credentials
 from tuneyard.addresses import object_path
 from tuneyard.async_access import AsyncAuth, AsyncEvents, AsyncKeys, AsyncUsers
 from tuneyard.async_jobs import AsyncJobs
+from tuneyard.async_kept_configs import AsyncConfigs
 from tuneyard.async_wire import AsyncWire
 from tuneyard.errors import Unavailable
 from tuneyard.shapes import (
@@ -237,6 +238,7 @@ class AsyncClient:
         self.metrics = AsyncMetrics(self._wire)
         self.datasets = AsyncDatasets(self._wire)
         self.artifacts = AsyncArtifacts(self._wire)
+        self.configs = AsyncConfigs(self._wire)
         self.suites = AsyncSuites(self._wire)
         self.tests = AsyncTests(self._wire)
         self.gpus = AsyncGpus(self._wire)

@@ -22,6 +22,7 @@ from tuneyard.access import Auth, Events, Keys, Users
 from tuneyard.addresses import object_path
 from tuneyard.errors import Unavailable
 from tuneyard.jobs import Jobs
+from tuneyard.kept_configs import Configs
 from tuneyard.shapes import (
     Artifact,
     BatchTest,
@@ -236,6 +237,7 @@ class Client:
         self.metrics = Metrics(self._wire)
         self.datasets = Datasets(self._wire)
         self.artifacts = Artifacts(self._wire)
+        self.configs = Configs(self._wire)
         self.suites = Suites(self._wire)
         self.tests = Tests(self._wire)
         self.gpus = Gpus(self._wire)
