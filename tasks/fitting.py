@@ -19,6 +19,7 @@ from tasks.head import mean_loss, only_at
 from tasks.material import Material
 from tasks.memory import Batch
 from tasks.ordering import LengthGrouped
+from tasks.sharding import is_sharded, number_formats, shard_on_cpu, sharded_arguments
 from tuneyard.configs import FinetuneConfig
 
 SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
@@ -36,7 +37,7 @@ class Fitter(Trainer):  # type: ignore[misc]  # transformers has no types
     first loss that is not a number. The loss of a step is the mean over its learnt tokens, however many
     micro-batches they came in.
 
-    One of several ranks holds the whole model; rank 0 writes what all have in common.
+    One of several ranks holds the whole model, or its part of it; rank 0 writes what all have in common.
 
     Args:
         lengths: Tokens of each training item.
@@ -54,6 +55,15 @@ class Fitter(Trainer):  # type: ignore[misc]  # transformers has no types
         self._agreement = torch.distributed.new_group(backend="gloo") if ranks() > 1 else None
         self._grad_norm: Any = None
         self._resumed: Path | None = None
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """As Trainer's, and with the number formats and on the CPU that `tasks.sharding` wants."""
+        if self.args.fsdp:
+            self.args.fsdp_plugin_args["mixed_precision_policy"] = number_formats(bf16=self.args.bf16)
+        super().create_accelerator_and_postprocess()
+        if self.args.fsdp and self.args.use_cpu:
+            shard_on_cpu(self.accelerator.state, self.args.fsdp_plugin_args)
+            self.is_fsdp_enabled = True
 
     @property
     def _checkpoints(self) -> Path:
@@ -225,6 +235,7 @@ def training_arguments(
         "disable_tqdm": True,
         "ddp_find_unused_parameters": False,
         "report_to": "none",
+        **(sharded_arguments() if is_sharded(config) else {}),
     }
 
 
