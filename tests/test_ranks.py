@@ -19,8 +19,7 @@ from tasks.launch import run_child
 from tasks.method import refuse_method
 from tasks.pretrained import load_model, load_tokenizer
 from tasks.train import train
-from tests.test_training import broken_model
-from tests.tiny_model import make_tiny_model
+from tests.tiny_model import make_broken_model, make_tiny_model
 from tests.training_fixtures import points_in, train_plan
 from tuneyard.configs import FinetuneConfig
 from tuneyard.errors import BadInput, Diverged
@@ -183,7 +182,7 @@ def test_parts_that_are_stopped_go_on_to_the_same_losses_and_weights(
 
 
 def test_parts_whose_loss_is_no_number_end_the_run(tmp_path: Path) -> None:
-    plan = train_plan(tmp_path / "run", broken_model(tmp_path / "broken"), distributed="fsdp")
+    plan = train_plan(tmp_path / "run", make_broken_model(tmp_path / "broken"), distributed="fsdp")
     with pytest.raises(Diverged, match="the loss at step 1 is nan"):
         on_two(tmp_path / "run", plan)
 
