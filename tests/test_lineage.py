@@ -17,7 +17,6 @@ from tasks.durable import folder_files, folder_sha256
 from tasks.storage import MARKER, fetch, fetched_model, keep, output_folder
 from tests.deployed import ended, finished, start
 from tests.training_fixtures import write_rows
-from tuneyard.client import Datasets
 from tuneyard.configs import BatchTestConfig, FinetuneConfig, MergeConfig
 from tuneyard.errors import BadInput, WorkFailed
 from tuneyard.shapes import Artifact, Job
@@ -226,15 +225,13 @@ def test_what_is_no_adapter_is_refused_by_its_field(stack: Stack, merged: tuple[
         assert "artifact" in (job.error or "")
 
 
-@pytest.mark.skipif(not hasattr(Datasets, "upload"), reason="comes with the API's uploads")
 def test_an_uploaded_data_set_is_trained_on_and_its_faults_carry_its_name(
     stack: Stack, tiny_model: Path, tmp_path: Path
 ) -> None:
     good, bad = write_rows(tmp_path / "good.jsonl", 8), tmp_path / "bad.jsonl"
     bad.write_text('{"prompt": "a", "completion": "b"}\n{"prompt": "no answer"}\n')
     with stack.client("admin") as admin:
-        uploads: Any = admin.datasets
-        named = [f"dataset:{uploads.upload(file).id}" for file in (good, bad)]
+        named = [f"dataset:{admin.datasets.upload(file).id}" for file in (good, bad)]
         before = admin.datasets.list().total
     configs = [{"model": str(tiny_model), "dataset": dataset, **LORA} for dataset in named]
     taught, refused = (
