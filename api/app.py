@@ -14,15 +14,18 @@ from api.access.pepper import load_pepper
 from api.access.rate_limits import RateLimits
 from api.database import Database
 from api.dialects import finetunelab, finetunelab_control, finetunelab_keys
+from api.kept_place import Place
 from api.launches import Launches
 from api.openapi_words import describe
 from api.problems import answer_with_problems
 from api.request_log import RequestLog, log_to_stderr
 from api.routes import (
     api_keys,
+    artifact_files,
     artifacts,
     batch_tests,
     configs,
+    data_set_files,
     data_sets,
     events,
     gpus,
@@ -45,7 +48,9 @@ RESOURCES = (
     metrics,
     ml,
     configs,
+    data_set_files,
     data_sets,
+    artifact_files,
     artifacts,
     suites,
     batch_tests,
@@ -62,12 +67,13 @@ def create_app(settings: Settings) -> FastAPI:
     """The API over the settings' database, which must be at head; nothing is connected before the first request.
 
     Raises:
-        BadInput: There is no pepper, or a declared key or the Redis URL cannot be used.
+        BadInput: There is no pepper, or a declared key, the Redis URL or the artifacts' place cannot be used.
         TypeError: A route does not say who may call it.
     """
     app = FastAPI(title="tuneyard", version=version("tuneyard"), lifespan=_running, redirect_slashes=False)
     database, pepper = Database(settings.database, settings.tuneyard_database_patience), load_pepper(settings)
     app.state.settings = settings
+    app.state.place = Place(settings.artifacts)
     app.state.launches = Launches(settings)
     app.state.door = Door(database, pepper, DeclaredKeys(settings, pepper), RateLimits(settings))
     app.include_router(system.public)

@@ -74,11 +74,11 @@ def kept_config(session: Session, workspace_id: int, kind: JobKind, config_id: s
     """A config that is kept, of that kind, as it is meant today.
 
     Raises:
-        Problem: 404 where there is none, 422 for another kind's, 409 for one that no run takes any more.
+        Problem: 404 where there is none; 409 for another kind's, and for one that no run takes any more.
     """
     row = find(session, tables.Config, workspace_id, config_id, "Config not found")
     if row.kind != kind:
-        raise Problem(422, f"the config {row.id} is for {row.kind}, not {kind.value}", field="config_id")
+        raise Problem(409, f"the config {row.id} is for {row.kind}, not {kind.value}", field="config_id")
     try:
         return CONFIGS[kind].model_validate(row.data)
     except ValidationError as problem:

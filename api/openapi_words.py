@@ -20,10 +20,12 @@ REFUSALS = {
     404: "Not there, or another workspace's.",
     409: "What is recorded already is against it.",
     413: "Larger than is taken.",
+    416: "No such part: `Content-Range` says how much there is.",
     422: "Not in the form that is described here; `errors` names each field.",
     429: "Too many requests: `Retry-After` says when to come again.",
     502: "Prefect, which runs the work, does not answer.",
     503: "The database is locked or away: come again.",
+    507: "The API's host has no room left for it.",
 }
 SCHEMAS = "#/components/schemas/"
 # For a route whose signature takes any body, or none, so that it can refuse with 400 in words of its own.

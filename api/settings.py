@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import ByteSize, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -24,6 +24,12 @@ class Settings(BaseSettings):
         5.0, gt=0, description="Seconds that a request waits for a locked or silent database before its 503."
     )
     tuneyard_session_days: float = Field(7.0, gt=0, le=365, description="How long a log-in lasts.")
+    tuneyard_artifacts: str | None = Field(
+        None, description="Where flows keep artifacts: a folder or a URL for fsspec; default: in the home."
+    )
+    tuneyard_upload_limit: ByteSize = Field(
+        ByteSize(2 * 2**30), gt=0, description="The largest data set that is taken: bytes, or such as 5GiB."
+    )
     tuneyard_log_format: Literal["text", "json"] = Field("text", description="How log lines are written.")
     client_api_keys: SecretStr | None = Field(None, description="Keys declared here; see access/declared.py.")
     miner_api_keys: SecretStr | None = None
@@ -55,6 +61,16 @@ class Settings(BaseSettings):
     def home(self) -> Path:
         """The home as an absolute path; not made here."""
         return self.tuneyard_home.expanduser().absolute()
+
+    @property
+    def artifacts(self) -> str:
+        """The one place that artifacts are downloaded from."""
+        return self.tuneyard_artifacts or str(self.home / "artifacts")
+
+    @property
+    def datasets(self) -> Path:
+        """Where uploaded data sets lie; made with the first."""
+        return self.home / "datasets"
 
     @property
     def database(self) -> URL:

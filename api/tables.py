@@ -390,7 +390,11 @@ class Config(SQLModel, table=True):
 class Artifact(SQLModel, table=True):
     """`identity` is a digest of everything that was said of it, and of its job: a repeated request stores one row."""
 
-    __table_args__ = (UniqueConstraint("workspace_id", "id"), UniqueConstraint("workspace_id", "identity"))
+    __table_args__ = (
+        UniqueConstraint("workspace_id", "id"),
+        UniqueConstraint("workspace_id", "identity"),
+        Index(None, "workspace_id", "parent_id"),
+    )
 
     pk: int = _pk()
     workspace_id: int = _link("workspace.pk")

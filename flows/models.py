@@ -8,9 +8,9 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows.job_run import JobRun
-from tasks.model import fetch_model
+from tasks.model import fetch_model, made_once
 from tasks.storage import fetch, fetched_model, is_url
-from tuneyard.errors import BadInput, NotFound
+from tuneyard.errors import BadInput, Conflict, NotFound
 from tuneyard.home import home
 from tuneyard.shapes import Artifact
 
@@ -51,8 +51,20 @@ def folder_of(run: JobRun, artifact: Artifact) -> Path:
     folder = Path(artifact.uri)
     if not folder.is_dir():
         folder = fetched_model(artifact.sha256 or "-")
-    if not folder.is_dir():
-        raise BadInput(
-            f"{ARTIFACT}{artifact.id} lies in {artifact.uri}, which is not on this host", field="model"
-        )
-    return folder
+    return folder if folder.is_dir() else _from_api(run, artifact, folder)
+
+
+def _from_api(run: JobRun, artifact: Artifact, folder: Path) -> Path:
+    """What another host made may lie where the API can read it."""
+    where = f"{ARTIFACT}{artifact.id} lies in {artifact.uri}, which is not on this host"
+    if artifact.sha256 is None:
+        raise BadInput(where, field="model")
+    run.log.info("%s: asking the API for it", where)
+
+    def make(staging: Path) -> None:
+        run.service.artifacts.download(artifact.id, staging)
+
+    try:
+        return made_once(folder, make, run.log.info)
+    except (BadInput, NotFound, Conflict) as problem:
+        raise BadInput(f"{where}, and the API does not have it: {problem}", field="model") from None

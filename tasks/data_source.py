@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.hub_set import hub_files
-from tasks.stored_file import StoredFile, kind_of
+from tasks.stored_file import StoredFile
+from tuneyard.data_kinds import kind_of
 from tuneyard.errors import BadInput
 from tuneyard.home import home
 

@@ -10,8 +10,9 @@ from tasks.data_source import local_content, open_source
 from tasks.examples import Example, Taught
 from tasks.faults import Fault, RowFault, quoted, refuse
 from tasks.row_forms import ALL_FIELDS, FIELDS, Form, form_of, taught_by, text_in, unused_fields
-from tasks.stored_file import StoredFile, demand_kind, kind_of, unpacked
+from tasks.stored_file import StoredFile, demand_kind, unpacked
 from tasks.tabular import Records, read_records
+from tuneyard.data_kinds import kind_of
 from tuneyard.errors import BadInput
 from tuneyard.shapes import Prompt
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from tasks.stored_file import kind_of
+from tuneyard.data_kinds import kind_of
 from tuneyard.errors import BadInput
 
 OTHER_SPLITS = r"(?<![a-z])(train|training|test|testing|validation|valid|dev|eval)(?![a-z])"

@@ -7,22 +7,9 @@ import zlib
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import PurePosixPath
-from typing import Literal
 
+from tuneyard.data_kinds import KINDS, PACKED, Kind, kind_of
 from tuneyard.errors import BadInput
-
-Kind = Literal["jsonl", "json", "csv", "tsv", "parquet", "text"]
-KINDS: dict[str, Kind] = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "json",
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".parquet": "parquet",
-    ".txt": "text",
-    ".md": "text",
-}
-PACKED = {".gz", ".bz2", ".xz", ".zst"}
 
 
 @dataclass(frozen=True)
@@ -33,14 +20,8 @@ class StoredFile:
     content: bytes
 
 
-def kind_of(name: str) -> Kind | None:
-    """What a file holds, by its name's ending; .gz and its like are looked through."""
-    path = PurePosixPath(name.lower())
-    return KINDS.get((path.with_suffix("") if path.suffix in PACKED else path).suffix)
-
-
 def demand_kind(file: StoredFile) -> Kind:
-    """As `kind_of`. Raises BadInput where the ending is not one of a data set's."""
+    """What it holds. Raises BadInput where the ending is not one of a data set's."""
     kind = kind_of(file.name)
     if kind is None:
         raise BadInput(f"its name ends in none of {', '.join(KINDS)} (also with .gz)", file=file.name)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tasks.faults import Fault, RowFault, quoted
-from tasks.stored_file import Kind
+from tuneyard.data_kinds import Kind
 from tuneyard.errors import BadInput
 
 BOM = b"\xef\xbb\xbf"

@@ -17,6 +17,7 @@ from tests.prefect_fixtures import launching as launching
 from tests.prefect_fixtures import prefect as prefect
 from tests.prefect_fixtures import prefect_server as prefect_server
 from tests.prefect_fixtures import yard as yard
+from tests.sdk_fixtures import config_home as config_home
 from tuneyard.client import Client
 from tuneyard.configs import FinetuneConfig, MergeConfig
 from tuneyard.errors import NotFound
@@ -150,7 +151,7 @@ def test_work_is_asked_for_by_one_of_config_and_config_id(yard: Office, prefect:
     assert (missing.status_code, missing.json()["detail"]) == (404, "Config not found")
     wrong = kept(yard, kind="batch_test", data={"model": "m", "suite": "s"})["id"]
     answer = yard.call("POST", path, key, json={"config_id": wrong})
-    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "config_id")
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (409, "config_id")
 
 
 def test_a_merge_is_asked_for_as_a_fine_tune_is(yard: Office, prefect: StandIn) -> None:

@@ -17,8 +17,8 @@ from pyarrow import parquet
 
 from tasks.dataset import Dataset, read_dataset, read_suite, whole
 from tasks.examples import Example, Passage
-from tasks.stored_file import KINDS
 from tests.data_fixtures import WRITERS, as_jsonl, as_parquet, write_data
+from tuneyard.data_kinds import KINDS
 from tuneyard.errors import BadInput
 
 ROWS = [{"prompt": 'a, "b"\n c', "completion": "d\te"}, {"prompt": " é", "completion": "日\r\n本"}]

@@ -20,22 +20,19 @@ from tuneyard import credentials
 from tuneyard.addresses import object_path
 from tuneyard.async_access import AsyncAuth, AsyncEvents, AsyncKeys, AsyncUsers
 from tuneyard.async_jobs import AsyncJobs
+from tuneyard.async_kept import AsyncArtifacts, AsyncDatasets
 from tuneyard.async_kept_configs import AsyncConfigs
 from tuneyard.async_wire import AsyncWire
 from tuneyard.errors import Unavailable
 from tuneyard.shapes import (
-    Artifact,
     BatchTest,
-    Dataset,
     Health,
     HostSample,
     HostSampleBatch,
     MetricBatch,
     MetricPoint,
     MetricRow,
-    NewArtifact,
     NewBatchTest,
-    NewDataset,
     NewPrediction,
     NewSuite,
     Page,
@@ -87,42 +84,6 @@ class AsyncMetrics:
             offset += len(page.items)
             if not page.items or offset >= page.total:
                 return
-
-
-class AsyncDatasets:
-    """Data sets, known by name, place and digest."""
-
-    def __init__(self, wire: AsyncWire) -> None:
-        self._wire = wire
-
-    async def create(self, new: NewDataset) -> Dataset:
-        """Record a data set; the same name, uri and sha256 again answers the one that is there."""
-        return await self._wire.ask(Dataset, "POST", "/api/v1/datasets", new)
-
-    async def list(self, limit: int = 50, offset: int = 0) -> Page[Dataset]:
-        params = {"limit": limit, "offset": offset}
-        return await self._wire.ask(Page[Dataset], "GET", "/api/v1/datasets", params=params)
-
-    async def get(self, dataset_id: str) -> Dataset:
-        return await self._wire.ask(Dataset, "GET", object_path("datasets", dataset_id))
-
-
-class AsyncArtifacts:
-    """Models and reports that jobs made."""
-
-    def __init__(self, wire: AsyncWire) -> None:
-        self._wire = wire
-
-    async def create(self, new: NewArtifact) -> Artifact:
-        """Record an artifact; with a job token it is recorded as that job's."""
-        return await self._wire.ask(Artifact, "POST", "/api/v1/artifacts", new, as_job=True)
-
-    async def list(self, limit: int = 50, offset: int = 0) -> Page[Artifact]:
-        params = {"limit": limit, "offset": offset}
-        return await self._wire.ask(Page[Artifact], "GET", "/api/v1/artifacts", params=params)
-
-    async def get(self, artifact_id: str) -> Artifact:
-        return await self._wire.ask(Artifact, "GET", object_path("artifacts", artifact_id))
 
 
 class AsyncSuites:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, Mapping
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TypeVar
 
@@ -81,6 +81,27 @@ class AsyncWire:
         """Send; the answer has no content."""
         await self._answer(self._request(method, path, body), Patience(self._patience))
 
+    async def send_file(
+        self, shape: type[T], path: str, content: AsyncIterable[bytes], size: int, params: Params
+    ) -> T:
+        """POST the bytes, which can be read again for another try."""
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
+        request = self._built("POST", path, params, self._caller | self._run | headers, content)
+        return read(shape, await self._answer(request, self.patience()))
+
+    async def open(
+        self, path: str, params: Params, headers: Mapping[str, str], patience: Patience | None = None
+    ) -> httpx.Response:
+        """GET; the answer's content is still to be read, and the answer to be closed by who asked."""
+        # Packed on the way, a part of a file would be no part of it.
+        asked = self._caller | self._run | {"Accept": "*/*", "Accept-Encoding": "identity", **headers}
+        request = self._built("GET", path, params, asked, None)
+        return await self._answer(request, patience or self.patience(), stream=True)
+
+    def patience(self) -> Patience:
+        """For a call that begins."""
+        return Patience(self._patience)
+
     def _request(
         self,
         method: str,
@@ -92,17 +113,26 @@ class AsyncWire:
         # A field that was not set stays out: for a change it means "as it is", for a new object the default.
         content = body.model_dump_json(exclude_unset=True).encode() if body is not None else None
         headers = self._run if as_job and self._run else self._caller | self._run
-        return self.http.build_request(
-            method,
-            f"{self.base_url}{path}",
-            content=content,
-            params={name: value for name, value in (params or {}).items() if value is not None} or None,
-            headers=headers | ({"Content-Type": "application/json"} if content else {}),
-        )
+        headers = headers | ({"Content-Type": "application/json"} if content else {})
+        return self._built(method, path, params, headers, content)
 
-    async def _answer(self, request: httpx.Request, patience: Patience) -> httpx.Response:
+    def _built(
+        self,
+        method: str,
+        path: str,
+        params: Params | None,
+        headers: dict[str, str],
+        content: bytes | AsyncIterable[bytes] | None,
+    ) -> httpx.Request:
+        asked = {name: value for name, value in (params or {}).items() if value is not None}
+        url = f"{self.base_url}{path}"
+        return self.http.build_request(method, url, content=content, params=asked or None, headers=headers)
+
+    async def _answer(
+        self, request: httpx.Request, patience: Patience, stream: bool = False
+    ) -> httpx.Response:
         while True:
-            answer = await self._once(request)
+            answer = await self._once(request, stream)
             problem: TuneyardError | None
             if isinstance(answer, Unreachable):
                 problem, asked = answer, None
@@ -118,14 +148,20 @@ class AsyncWire:
                 raise problem
             await asyncio.sleep(pause)
 
-    async def _once(self, request: httpx.Request) -> httpx.Response | Unreachable:
+    async def _once(self, request: httpx.Request, stream: bool) -> httpx.Response | Unreachable:
         try:
-            return await self.http.send(request)
+            answer = await self.http.send(request, stream=stream)
+            if stream and not answer.is_success:
+                await answer.aread()
+            return answer
         except httpx.TimeoutException:
             why = "timed out"
         except httpx.RequestError as error:
             why = str(error) or type(error).__name__
         # Made outside the handler: httpx's exception holds the request, and the request holds the key.
+        return self.unreachable(why)
+
+    def unreachable(self, why: str) -> Unreachable:
         return Unreachable(
             f"No answer from {self.base_url} ({why}). Start the API (`python -m api serve`) "
             "or set TUNEYARD_API_URL to where it runs."

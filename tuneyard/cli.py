@@ -1,4 +1,4 @@
-"""The command `tuneyard`: start fine-tunes; look at jobs, metrics, tests and GPUs; manage keys."""
+"""The command `tuneyard`: start fine-tunes; look at jobs, models, tests and GPUs; manage keys."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ from tuneyard.auth_commands import auth
 from tuneyard.client import Client
 from tuneyard.config_commands import configs
 from tuneyard.credentials import DEFAULT_ENVIRONMENT, DEFAULT_NAME, DEFAULT_URL
+from tuneyard.dataset_commands import datasets
 from tuneyard.errors import KeyExpiresSoon, TuneyardError
 from tuneyard.job_commands import jobs
 from tuneyard.job_life_commands import errors, events, logs, pause, resume
 from tuneyard.key_commands import keys
 from tuneyard.keys import redact
+from tuneyard.model_commands import models
 from tuneyard.options import connected, example, json_option, paged, show_page, width
 from tuneyard.shapes import HostSample, Prediction
 from tuneyard.train_commands import check, merge, train
@@ -65,7 +67,7 @@ def cli(api_url: str | None, patience: float) -> None:  # `connect` reads them f
     """Start fine-tunes; look at them, at batch tests and GPUs; manage API keys and people."""
 
 
-for command in (train, check, merge, configs, jobs, auth, keys, users, audit):
+for command in (train, check, merge, configs, jobs, models, datasets, auth, keys, users, audit):
     cli.add_command(command)
 for command in (pause, resume, events, logs, errors):
     jobs.add_command(command)

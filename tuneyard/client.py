@@ -22,20 +22,17 @@ from tuneyard.access import Auth, Events, Keys, Users
 from tuneyard.addresses import object_path
 from tuneyard.errors import Unavailable
 from tuneyard.jobs import Jobs
+from tuneyard.kept import Artifacts, Datasets
 from tuneyard.kept_configs import Configs
 from tuneyard.shapes import (
-    Artifact,
     BatchTest,
-    Dataset,
     Health,
     HostSample,
     HostSampleBatch,
     MetricBatch,
     MetricPoint,
     MetricRow,
-    NewArtifact,
     NewBatchTest,
-    NewDataset,
     NewPrediction,
     NewSuite,
     Page,
@@ -86,42 +83,6 @@ class Metrics:
             offset += len(page.items)
             if not page.items or offset >= page.total:
                 return
-
-
-class Datasets:
-    """Data sets, known by name, place and digest."""
-
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
-
-    def create(self, new: NewDataset) -> Dataset:
-        """Record a data set; the same name, uri and sha256 again answers the one that is there."""
-        return self._wire.ask(Dataset, "POST", "/api/v1/datasets", new)
-
-    def list(self, limit: int = 50, offset: int = 0) -> Page[Dataset]:
-        params = {"limit": limit, "offset": offset}
-        return self._wire.ask(Page[Dataset], "GET", "/api/v1/datasets", params=params)
-
-    def get(self, dataset_id: str) -> Dataset:
-        return self._wire.ask(Dataset, "GET", object_path("datasets", dataset_id))
-
-
-class Artifacts:
-    """Models and reports that jobs made."""
-
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
-
-    def create(self, new: NewArtifact) -> Artifact:
-        """Record an artifact; with a job token it is recorded as that job's."""
-        return self._wire.ask(Artifact, "POST", "/api/v1/artifacts", new, as_job=True)
-
-    def list(self, limit: int = 50, offset: int = 0) -> Page[Artifact]:
-        params = {"limit": limit, "offset": offset}
-        return self._wire.ask(Page[Artifact], "GET", "/api/v1/artifacts", params=params)
-
-    def get(self, artifact_id: str) -> Artifact:
-        return self._wire.ask(Artifact, "GET", object_path("artifacts", artifact_id))
 
 
 class Suites:

@@ -6,6 +6,7 @@
     │   ├── OutOfMemory       the device's memory did not hold what was asked of it
     │   ├── Diverged          training came to numbers from which no later step comes back
     │   └── ProcessKilled     a signal ended it: run again, it may well come to its end
+    ├── Damaged               what was downloaded is not what was recorded
     ├── Unreachable           no answer from the API: connection refused, reset or timed out, after every retry
     └── ApiError              the API answered with a problem (RFC 9457)
         ├── Invalid           400, 413, 422: the request itself is wrong
@@ -63,6 +64,10 @@ class OutOfMemory(WorkFailed):
 
 class Diverged(WorkFailed):
     """A loss or gradient is no longer a finite number."""
+
+
+class Damaged(TuneyardError):
+    """A file came with another size or digest than was recorded of it; nothing was kept under its name."""
 
 
 class Unreachable(TuneyardError):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import shutil
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -13,6 +15,7 @@ from pydantic import BaseModel
 
 from tuneyard import credentials
 from tuneyard.client import Client
+from tuneyard.errors import BadInput
 from tuneyard.keys import PREFIX, parse
 from tuneyard.shapes import Page
 
@@ -102,6 +105,22 @@ changes_option = click.option(
     help="Another value for a field, such as epochs=2 or lora.rank=8; several times.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the API's shape as JSON.")
+
+
+@contextmanager
+def bytes_told(label: str) -> Iterator[Callable[[int, int], None]]:
+    """Show on stderr how many bytes are here, of how many; a disk that refuses them is told in one line."""
+    with click.progressbar(length=0, label=label, show_pos=True, file=sys.stderr) as bar:
+
+        def told(here: int, in_all: int) -> None:
+            bar.length, bar.pos = in_all, here
+            bar.finished = here >= in_all
+            bar.update(0)
+
+        try:
+            yield told
+        except OSError as problem:
+            raise BadInput(problem.strerror or str(problem), file=problem.filename) from None
 
 
 def public_id(given: str) -> str:

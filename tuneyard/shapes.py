@@ -6,9 +6,11 @@ Times are UTC and carry their zone. Sizes named `_gb` are GiB (2**30 bytes), as 
 from __future__ import annotations
 
 from enum import StrEnum
+from itertools import pairwise
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
 from tuneyard.configs import BatchTestConfig, FinetuneConfig, MergeConfig
 from tuneyard.values import (
@@ -20,6 +22,7 @@ from tuneyard.values import (
     Flag,
     GpuUuid,
     Grace,
+    InnerPath,
     JsonObject,
     Number,
     Numbers,
@@ -483,7 +486,10 @@ class Dataset(Shape):
     name: str
     uri: str
     sha256: str
-    rows: int
+    rows: int = Field(
+        description="Of an uploaded one: its lines that are not blank; 0 for JSON, Parquet and what is packed, "
+        "which nobody counted."
+    )
     version: int = Field(1, description="Counts what was uploaded under one name.")
     file_name: str | None = Field(None, description="Of an uploaded one, which `$download` gives back.")
     size_bytes: int | None = None
@@ -493,7 +499,7 @@ class Dataset(Shape):
 class KeptFile(Request):
     """One file of a folder that is kept; `path` is relative to the folder, with `/` between its parts."""
 
-    path: Text = Field(min_length=1, max_length=1024)
+    path: InnerPath
     size_bytes: Count
     sha256: Sha256
 
@@ -513,8 +519,24 @@ class NewArtifact(Request):
     parent_id: Text | None = None
     details: JsonObject = Field(default_factory=dict)
     files: list[KeptFile] = Field(
-        default_factory=list, max_length=10_000, description="What lies under `uri`, and can be downloaded."
+        default_factory=list,
+        max_length=10_000,
+        description="What lies under `uri`, and can be downloaded; `size_bytes` is their sum.",
     )
+
+    @field_validator("files")
+    @classmethod
+    def _one_of_each(cls, files: list[KeptFile]) -> list[KeptFile]:
+        """In the order of their paths; no path twice, and none that is a folder of another."""
+        files = sorted(files, key=lambda file: file.path)
+        paths = {file.path for file in files}
+        if len(paths) < len(files):
+            twice = next(a.path for a, b in pairwise(files) if a.path == b.path)
+            raise ValueError(f"{twice} is named twice")
+        for path in paths:
+            if above := [str(folder) for folder in PurePosixPath(path).parents if str(folder) in paths]:
+                raise ValueError(f"{above[0]} is named as a file and as the folder of {path}")
+        return files
 
 
 class Artifact(Shape):
@@ -528,7 +550,14 @@ class Artifact(Shape):
     parent_id: str | None = None
     job_id: str | None = None
     details: dict[str, Any] = Field(default_factory=dict)
+    level: int = Field(0, description="How many ancestors it has.")
     created_at: Utc
+
+
+class ArtifactTree(Artifact):
+    """An artifact and all that was made from it, oldest first."""
+
+    children: list[ArtifactTree] = Field(default_factory=list)
 
 
 # Configs that are kept

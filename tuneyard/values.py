@@ -38,6 +38,12 @@ def _a_time(value: Any) -> Any:
     return value
 
 
+def _an_inner_path(value: str) -> str:
+    if not re.fullmatch(_INNER_PATH, value):
+        raise ValueError("a path inside a folder is needed: no / at its start, no .., no empty part, no \\")
+    return value
+
+
 def _a_grace(value: str) -> str:
     if not re.fullmatch(_GRACE, value):
         raise ValueError("a number and s, m, h or d is needed, at most 30 days")
@@ -75,6 +81,8 @@ _GRACE = "|".join(
         r"^([0-2]?[0-9]|30)d$",
     )
 )
+# Refused besides: control characters, and what Windows would take for another drive.
+_INNER_PATH = r"^(?![A-Za-z]:)(?!.*(^|/)\.{0,2}(/|$))[^\x00-\x1f\x7f\\]{1,1024}$"
 
 Text = Annotated[str, Field(json_schema_extra={"pattern": NO_NUL})]
 Count = Annotated[int, Field(ge=0, le=LARGEST), BeforeValidator(_a_number)]
@@ -106,4 +114,9 @@ JsonObject = Annotated[
 Numbers = Annotated[dict[str, Number], Field(json_schema_extra=_TEXT_NAMES)]
 GpuUuid = Annotated[Text, Field(min_length=1, max_length=100)]
 ClientId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+InnerPath = Annotated[
+    str,
+    AfterValidator(_an_inner_path),
+    Field(min_length=1, max_length=1024, json_schema_extra={"pattern": _INNER_PATH}),
+]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

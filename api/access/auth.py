@@ -28,8 +28,10 @@ from api.access.origin import COOKIE, demand_same_origin
 from api.access.pepper import Pepper
 from api.access.permissions import PERMISSIONS
 from api.database import Database
+from api.kept_place import Place
 from api.launches import Launches
 from api.problems import Problem, answer_to, problem_answer
+from api.settings import Settings
 from api.tables import now
 from tuneyard import keys
 
@@ -63,9 +65,21 @@ async def _pepper(request: Request) -> Pepper:
     return pepper
 
 
+async def _place(request: Request) -> Place:
+    place: Place = request.app.state.place
+    return place
+
+
+async def _settings(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
+
+
 DoorDep = Annotated[Door, Depends(_door)]
 DatabaseDep = Annotated[Database, Depends(_database)]
 LaunchesDep = Annotated[Launches, Depends(_launches)]
+PlaceDep = Annotated[Place, Depends(_place)]
+SettingsDep = Annotated[Settings, Depends(_settings)]
 PepperDep = Annotated[Pepper, Depends(_pepper)]
 
 

@@ -41,6 +41,13 @@ def find(session: Session, table: type[Row], workspace_id: int, object_id: str, 
     return row
 
 
+def is_anothers(session: Session, table: type[Row], workspace_id: int, object_id: str) -> bool:
+    """Whether other workspaces have an object of that id, and this one has none."""
+    same = select(table.workspace_id).where(table.id == object_id)  # type: ignore[attr-defined]
+    holders = set(session.exec(same).all())
+    return bool(holders) and workspace_id not in holders
+
+
 def record(session: Session, row: Row, same: SelectOfScalar[Row], taken: str) -> tuple[Row, bool]:
     """Store a row, unless `same` finds it stored already; (the row that is there, whether it is new).
 

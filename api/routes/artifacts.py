@@ -3,15 +3,16 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Response
-from sqlmodel import col
+from sqlmodel import Session, col
 
-from api import tables
+from api import lineage, tables
 from api.access.audit import record_event
 from api.access.auth import DatabaseDep, key_or_token, needs
 from api.access.caller import Caller, JobCaller
 from api.access.owned import Limit, Offset, find, hold_job, owned, page, record
 from api.identity import identity_of
 from api.openapi_words import or_again
+from api.problems import Problem
 from api.strict_json import StrictRoute
 from tuneyard.shapes import Artifact, NewArtifact, Page
 
@@ -26,14 +27,14 @@ def create_artifact(
     response: Response,
 ) -> Artifact:
     """Record an artifact; written with a job token, it is that job's. The very same again answers 200."""
+    _demand_sum(new)
     job_id = who.job_id if isinstance(who, JobCaller) else None
     identity = identity_of([new.model_dump(), job_id])
     same = owned(tables.Artifact, who.workspace_id).where(tables.Artifact.identity == identity)
     with database.writing() as session:
         if isinstance(who, JobCaller):
             hold_job(session, who, live=True)
-        if new.parent_id is not None:
-            find(session, tables.Artifact, who.workspace_id, new.parent_id, "Parent artifact not found")
+        level = _level_under(session, who.workspace_id, new.parent_id)
         row = tables.Artifact(
             **new.model_dump(), workspace_id=who.workspace_id, identity=identity, job_id=job_id
         )
@@ -42,7 +43,29 @@ def create_artifact(
             record_event(session, who, "artifact.created", "artifact", row.id, name=row.name)
     if not is_new:
         response.status_code = 200
-    return Artifact.model_validate(row)
+    return shown(row, level)
+
+
+def _demand_sum(new: NewArtifact) -> None:
+    there = sum(file.size_bytes for file in new.files)
+    if new.files and new.size_bytes != there:
+        raise Problem(422, f"its files have {there} bytes together, not {new.size_bytes}", field="size_bytes")
+
+
+def _level_under(session: Session, workspace_id: int, parent_id: str | None) -> int:
+    if parent_id is None:
+        return 0
+    find(session, tables.Artifact, workspace_id, parent_id, "Parent artifact not found")
+    level = lineage.levels(session, workspace_id, [parent_id])[parent_id] + 1
+    if level > lineage.DEEPEST:
+        raise Problem(
+            409, f"The parent has {lineage.DEEPEST} ancestors already, which is the most there may be"
+        )
+    return level
+
+
+def shown(row: tables.Artifact, level: int) -> Artifact:
+    return Artifact.model_validate(row).model_copy(update={"level": level})
 
 
 @router.get("")
@@ -54,8 +77,13 @@ def list_artifacts(
 ) -> Page[Artifact]:
     """The newest first."""
     with database.reading() as session:
-        query = owned(tables.Artifact, caller.workspace_id)
-        return page(session, query, [col(tables.Artifact.pk).desc()], Artifact.model_validate, limit, offset)
+        query = owned(tables.Artifact, caller.workspace_id).options(lineage.WITHOUT_FILES)
+        newest = [col(tables.Artifact.pk).desc()]
+        found = page(session, query, newest, Artifact.model_validate, limit, offset)
+        levels = lineage.levels(session, caller.workspace_id, [one.id for one in found.items])
+    for one in found.items:
+        one.level = levels[one.id]
+    return found
 
 
 @router.get("/{artifact_id}")
@@ -64,4 +92,5 @@ def get_artifact(
 ) -> Artifact:
     with database.reading() as session:
         row = find(session, tables.Artifact, caller.workspace_id, artifact_id, "Artifact not found")
-    return Artifact.model_validate(row)
+        level = lineage.levels(session, caller.workspace_id, [row.id])[row.id]
+    return shown(row, level)

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from sqlmodel import col
 
 from api import tables
@@ -14,6 +14,7 @@ from api.identity import identity_of
 from api.openapi_words import or_again
 from api.strict_json import StrictRoute
 from tuneyard.shapes import Dataset, NewDataset, Page
+from tuneyard.values import NO_NUL
 
 router = APIRouter(prefix="/datasets", tags=["datasets"], route_class=StrictRoute)
 
@@ -46,10 +47,13 @@ def list_datasets(
     database: DatabaseDep,
     limit: Limit = 50,
     offset: Offset = 0,
+    name: Annotated[str | None, Query(max_length=255, pattern=NO_NUL)] = None,
 ) -> Page[Dataset]:
-    """The newest first."""
+    """The newest first; with `name`, the versions of that one."""
     with database.reading() as session:
         query = owned(tables.Dataset, caller.workspace_id)
+        if name is not None:
+            query = query.where(tables.Dataset.name == name)
         return page(session, query, [col(tables.Dataset.pk).desc()], Dataset.model_validate, limit, offset)
 
 

@@ -17,6 +17,7 @@ TIME = sa.DateTime(timezone=True)
 def upgrade() -> None:
     op.add_column("artifact", sa.Column("files", OPEN, nullable=True))
     op.execute("UPDATE artifact SET files = '[]'")
+    op.create_index("ix_artifact_workspace_id_parent_id", "artifact", ["workspace_id", "parent_id"])
     for column in (
         sa.Column("version", sa.Integer(), nullable=False, server_default="1"),
         sa.Column("file_name", sa.String(length=255), nullable=True),

@@ -1,0 +1,172 @@
+# Generated from async_kept.py by `python -m tests.unasync --write`; do not edit.
+"""What is kept: data sets, and the models and reports that jobs made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from tuneyard.addresses import object_path
+from tuneyard.errors import BadInput
+from tuneyard.shapes import Artifact, ArtifactTree, Dataset, KeptFile, NewArtifact, NewDataset, Page
+from tuneyard.transfers import (
+    Download,
+    FileContent,
+    Progress,
+    digest_of,
+    flush_names,
+)
+from tuneyard.wire import Wire
+
+FILES_A_PAGE = 1000
+Files = list[KeptFile]
+
+
+def _tell_sum(told: Progress, before: int, total: int, here: int) -> None:
+    told(before + here, total)
+
+
+def _silent(_here: int, _in_all: int) -> None:
+    pass
+
+
+def _holds(folder: Path, files: Files) -> bool:
+    """Whether a folder is those files, byte for byte, and no more."""
+    known = {file.path: file.sha256 for file in files}
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+    return there == known.keys() and not [path for path in there if digest_of(folder / path) != known[path]]
+
+
+def _publish(part: Path, files: Files, folder: Path) -> None:
+    """Give the folder its name, without what an earlier download of something else left in it."""
+    wanted = {part / file.path for file in files}
+    for path in part.rglob("*"):
+        if path.is_dir():
+            flush_names(path)
+        elif path not in wanted:
+            path.unlink()
+    flush_names(part)
+    part.replace(folder)
+    flush_names(folder.absolute().parent)
+
+
+class Datasets:
+    """Data sets, known by name, place and digest."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+    def create(self, new: NewDataset) -> Dataset:
+        """Record a data set; the same name, uri and sha256 again answers the one that is there."""
+        return self._wire.ask(Dataset, "POST", "/api/v1/datasets", new)
+
+    def list(self, limit: int = 50, offset: int = 0, *, name: str | None = None) -> Page[Dataset]:
+        """One page, the newest first; with `name`, of that one's versions."""
+        params = {"limit": limit, "offset": offset, "name": name}
+        return self._wire.ask(Page[Dataset], "GET", "/api/v1/datasets", params=params)
+
+    def get(self, dataset_id: str) -> Dataset:
+        return self._wire.ask(Dataset, "GET", object_path("datasets", dataset_id))
+
+    def upload(self, path: Path | str, name: str | None = None) -> Dataset:
+        """Keep a file as the next version of a data set; the same content again answers the one that is there.
+
+        Args:
+            path: Its name's ending says what is in it: .jsonl, .csv, .parquet, …, also packed.
+            name: Default: the file's, without endings.
+
+        Raises:
+            BadInput: There is no such file.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise BadInput("there is no such file", file=str(path))
+        params = {"file_name": path.name, "name": name}
+        content, size = FileContent(path), path.stat().st_size
+        return self._wire.send_file(Dataset, "/api/v1/datasets/$upload", content, size, params)
+
+    def download(self, dataset_id: str, path: Path | str, progress: Progress | None = None) -> Path:
+        """Bring an uploaded data set into a file, whole and checked by SHA-256, or not at all; where the file is.
+
+        Args:
+            path: The file, replaced if it is there; or a folder that is there.
+
+        Raises:
+            BadInput: It was recorded, not uploaded.
+            Damaged: What came has another digest than was recorded.
+        """
+        found, told = self.get(dataset_id), progress or _silent
+        if found.file_name is None or found.size_bytes is None:
+            raise BadInput(f"the data set {found.id} was recorded, not uploaded: it lies on {found.uri}")
+        path = Path(path)
+        path = path / Path(found.file_name).name if path.is_dir() else path
+        part, size = path.with_name(f"{path.name}.part"), found.size_bytes
+        source = object_path("datasets", found.id, "$download")
+        Download(self._wire, source, {}, size, found.sha256).into(part, partial(_tell_sum, told, 0, size))
+        part.replace(path)
+        flush_names(path.absolute().parent)
+        return path
+
+
+class Artifacts:
+    """Models and reports that jobs made."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+    def create(self, new: NewArtifact) -> Artifact:
+        """Record an artifact; with a job token it is recorded as that job's."""
+        return self._wire.ask(Artifact, "POST", "/api/v1/artifacts", new, as_job=True)
+
+    def list(self, limit: int = 50, offset: int = 0) -> Page[Artifact]:
+        params = {"limit": limit, "offset": offset}
+        return self._wire.ask(Page[Artifact], "GET", "/api/v1/artifacts", params=params)
+
+    def get(self, artifact_id: str) -> Artifact:
+        return self._wire.ask(Artifact, "GET", object_path("artifacts", artifact_id))
+
+    def tree(self, artifact_id: str, *, root: bool = False) -> ArtifactTree:
+        """The artifact and all that was made from it; with `root`, from its oldest ancestor."""
+        path = object_path("artifacts", artifact_id, "$tree")
+        return self._wire.ask(ArtifactTree, "GET", path, params={"root": "true" if root else None})
+
+    def files(self, artifact_id: str) -> Files:
+        """What was recorded of each of its files, by path."""
+        path = object_path("artifacts", artifact_id, "files")
+        found: Files = []
+        while True:
+            params = {"limit": FILES_A_PAGE, "offset": len(found)}
+            page = self._wire.ask(Page[KeptFile], "GET", path, params=params)
+            found += page.items
+            if not page.items or len(found) >= page.total:
+                return found
+
+    def download(self, artifact_id: str, folder: Path | str, progress: Progress | None = None) -> Path:
+        """Bring the artifact's files into a folder that is there whole or not at all, each checked by SHA-256.
+
+        What came before the connection broke, or this program ended, lies in `<folder>.part` and is not asked
+        for again. A folder that holds the very files is left as it is.
+
+        Raises:
+            BadInput: The folder is there and holds something else, or the artifact has no files.
+            Damaged: What came has another digest than was recorded.
+        """
+        files, folder, told = self.files(artifact_id), Path(folder), progress or _silent
+        if not files:
+            raise BadInput(f"no files were recorded with {artifact_id}: there is nothing to download")
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            if folder.is_dir() and _holds(folder, files):
+                return folder
+            raise BadInput("it is there already and holds something else", file=str(folder))
+        part, total, had = folder.with_name(f"{folder.name}.part"), sum(f.size_bytes for f in files), 0
+        for file in files:
+            self._bring(artifact_id, file, part / file.path, partial(_tell_sum, told, had, total))
+            had += file.size_bytes
+        _publish(part, files, folder)
+        return folder
+
+    def _bring(self, artifact_id: str, file: KeptFile, to: Path, told: Callable[[int], None]) -> None:
+        source = object_path("artifacts", artifact_id, "$download")
+        wanted = Download(self._wire, source, {"path": file.path}, file.size_bytes, file.sha256)
+        wanted.into(to, told)
