@@ -22,7 +22,7 @@ up: setup  ## The whole stack on this machine, until Ctrl-C (API_PORT=8400 PREFE
 test: setup  ## Every promise, on real servers and a tiny model
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 check: setup  ## Lint, format and types alone
 	$(BIN)/ruff check .

@@ -22,6 +22,7 @@ DEPLOYMENTS = {
     JobKind.FINETUNE: "finetune/gpu",
     JobKind.BATCH_TEST: "batch-test/gpu",
     JobKind.CHECK: "check/gpu",
+    JobKind.MERGE: "merge/gpu",
 }
 PATIENCE = 10.0  # seconds for an answer of Prefect's
 BUSY_PATIENCE = 5.0  # seconds of asking again while it is too busy

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from api.access.audit import record_event
 from api.access.caller import Caller
 from api.access.owned import lock_job
+from api.config_checks import CONFIGS
 from api.database import Database
 from api.job_history import note
 from api.job_starts import start_or_fail
@@ -15,14 +16,7 @@ from api.lifecycle import Event, after
 from api.moves import await_run, move
 from api.problems import Problem
 from api.tables import Job, now
-from tuneyard.configs import BatchTestConfig, Config, FinetuneConfig
 from tuneyard.shapes import JobEventKind, JobKind, JobStatus, Resume
-
-CONFIGS: dict[JobKind, type[Config]] = {
-    JobKind.FINETUNE: FinetuneConfig,
-    JobKind.BATCH_TEST: BatchTestConfig,
-    JobKind.CHECK: FinetuneConfig,
-}
 
 
 def resume(database: Database, launches: Launches, who: Caller, found: Job, asked: Resume) -> Job:

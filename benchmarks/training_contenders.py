@@ -9,6 +9,7 @@ are made, and numbers reported, within it.
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -20,10 +21,12 @@ from tasks.chart import loss_chart
 from tasks.child import Order, serve
 from tasks.launch import Tail, run_child
 from tasks.report import RunReport
+from tasks.watchdog import Watchdog
 from tuneyard import Client
+from tuneyard.configs import WatchdogConfig
 from tuneyard.shapes import MetricPoint
 
-CHART_SECONDS = 15.0  # as in flows/finetune.py
+CHART_SECONDS, BEAT_SECONDS = 15.0, 5.0  # as in flows/trainer.py and flows/heartbeat.py
 TOKEN = "t" * 43
 
 
@@ -135,18 +138,24 @@ def ours(task: dict[str, Any], _: Clock, folder: Path) -> dict[str, Any]:
     Beside the child's figures: the CPU seconds of the watching parent for each second, and of one report.
     """
     client = Client(task["api_url"], None, job_token=TOKEN)
-    spool, points, drawn = (
-        Tail(_touched(folder / "run" / "metrics.jsonl")),
-        list[MetricPoint](),
-        [time.monotonic()],
-    )
+    spool, points = Tail(_touched(folder / "run" / "metrics.jsonl")), list[MetricPoint]()
+    dog = Watchdog(WatchdogConfig(), time.monotonic())
+    drawn = beaten = time.monotonic()
 
     def watch() -> None:
-        points.extend(MetricPoint.model_validate_json(line) for line in spool.new_lines())
-        client.jobs.get("job-1")  # whether it is to be cancelled
-        if points and time.monotonic() - drawn[0] > CHART_SECONDS:
+        nonlocal drawn, beaten
+        now = time.monotonic()
+        new = [MetricPoint.model_validate_json(line) for line in spool.new_lines()]
+        points.extend(new)
+        for point in new:
+            dog.see(point, now)
+        dog.look(now, shutil.disk_usage(folder).free)
+        if now - beaten > BEAT_SECONDS:
+            client.jobs.get("job-1")  # as costly as a heartbeat
+            beaten = now
+        if points and now - drawn > CHART_SECONDS:
             loss_chart(points)
-            drawn[0] = time.monotonic()
+            drawn = now
 
     loss_chart([MetricPoint(step=1, train_loss=1.0)])  # what is imported for it once is no cost of a step
     began, cpu = time.perf_counter(), time.process_time()

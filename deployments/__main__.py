@@ -58,7 +58,7 @@ def main(context: click.Context, jobs_at_once: int) -> None:
     click.echo("Block type Tuneyard credentials: registered.")
     _prefect("--no-prompt", "deploy", "--all")
     click.echo(
-        "Deployments: finetune/gpu, batch-test/gpu, check/gpu, collect-metrics/gpu, close-lost-jobs/gpu."
+        "Deployments: finetune/gpu, batch-test/gpu, merge/gpu, check/gpu, collect-metrics/gpu, close-lost-jobs/gpu."
     )
     click.echo(advice)
 

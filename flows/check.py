@@ -7,10 +7,11 @@ from typing import Any
 from prefect import flow
 from prefect.client.schemas.objects import State
 
+from flows.data_sets import get_data
 from flows.job_run import JobRun, as_job
 from flows.lost_runs import close_run
 from flows.models import get_model
-from flows.preflight import examine
+from flows.preflight import examine, look_at_host
 from flows.service_key import DEFAULT_CREDENTIALS
 from tuneyard import Client
 from tuneyard.configs import FinetuneConfig
@@ -33,7 +34,9 @@ def check(
         return service.jobs.create(_new_job(config, run_id)).id
 
     def work(run: JobRun) -> dict[str, Any]:
+        look_at_host(run, config)
         base = get_model(run, config.model)
+        get_data(run, config)
         return examine(run, config, base).model_dump(mode="json")
 
     return as_job(credentials, record, work, job_id)

@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
-from prefect.exceptions import TerminationSignal
 
-from flows.cards import cards
-from flows.job_ends import LEAVING_PATIENCE, WORKING_PATIENCE
+from flows.data_sets import get_data
 from flows.job_run import JobRun, as_job
+from flows.lineage import keep_result, parent_of, without_files
 from flows.lost_runs import close_run
 from flows.models import get_model
-from flows.preflight import look_ahead
+from flows.preflight import look_ahead, look_at_host
 from flows.service_key import DEFAULT_CREDENTIALS
-from tasks.chart import loss_chart
-from tasks.checkpoint import go_back
-from tasks.launch import Tail, run_child
-from tasks.lease import Lease
-from tuneyard import Client, Reporter
+from flows.trainer import train
+from tasks.data_source import RECORDED
+from tuneyard import Client
 from tuneyard.configs import FinetuneConfig
-from tuneyard.errors import BadInput, TuneyardError
-from tuneyard.home import home
-from tuneyard.shapes import Artifact, Job, JobKind, MetricPoint, NewArtifact, NewDataset, NewJob, Preflight
-
-BAR_SECONDS = 3.0
-CHART_SECONDS = 15.0
+from tuneyard.shapes import Artifact, JobKind, NewDataset, NewJob, Preflight
 
 
 @flow(name="finetune", on_cancellation=[close_run], on_crashed=[close_run])
@@ -49,10 +40,12 @@ def finetune(
         return service.jobs.create(_new_job(config, run_id)).id
 
     def work(run: JobRun) -> dict[str, Any]:
+        look_at_host(run, config)
         base = get_model(run, config.model)
+        get_data(run, config)
         found = look_ahead(run, config, base)
         trained = train(run, config, base)
-        return keep_model(run, config, found, trained)
+        return keep_model(run, config, base, found, trained)
 
     return as_job(credentials, record, work, job_id)
 
@@ -70,120 +63,34 @@ def _new_job(config: FinetuneConfig, run_id: str | None) -> NewJob:
 
 
 @task(cache_policy=NO_CACHE)
-def train(run: JobRun, config: FinetuneConfig, base: Path) -> dict[str, Any]:
-    """Train in a child process; Prefect's page shows its progress and its loss."""
-    plan = {
-        "config": config.model_dump(mode="json"),
-        "model_dir": str(base),
-        "output_dir": str(home() / "artifacts" / run.job.id),
-        "api_url": run.block.api_url,
-        "job_id": run.job.id,
-    }
-    points: list[MetricPoint] = []
-    spool = Tail(run.kept_file("metrics.jsonl"))
-
-    def watch() -> None:
-        points.extend(MetricPoint.model_validate_json(line) for line in spool.new_lines())
-        run.journal.look()
-        _show(run, points)
-
-    if run.job.resume_from is not None:
-        go_back(run.folder / "checkpoints", _where_told(run.job), run.log.info)
-    with cards(run, config.gpus) as lease:
-        run.at("Starting the trainer")
-        result = _train(run, plan, lease, watch)
-    watch()
-    _chart(run, points)
-    return result
-
-
-def _where_told(job: Job) -> str:
-    """The checkpoint that somebody who resumed the job wants it to begin at."""
-    if job.resume_from != "best":
-        return str(job.resume_from)
-    if job.best_checkpoint is None:
-        raise BadInput("no checkpoint of the job is known to be the best: name one", field="from_best")
-    return f"checkpoint-{job.best_checkpoint}"
-
-
-def _train(run: JobRun, plan: dict[str, Any], lease: Lease, watch: Callable[[], None]) -> dict[str, Any]:
-    run.journal.event("started", f"Training on {run.job.host}")
-    secrets = {"job_token": run.token}
-    try:
-        result = run_child(
-            "tasks.train",
-            plan,
-            run.folder,
-            secrets=secrets,
-            watch=watch,
-            say=run.log.info,
-            environment=lease.environment,
-        )
-    except (TuneyardError, TerminationSignal):
-        _send_rest(run, LEAVING_PATIENCE)
-        raise
-    _send_rest(run, WORKING_PATIENCE)
-    return result
-
-
-def _send_rest(run: JobRun, patience: float) -> None:
-    """Send what the trainer reported and could not send before it ended: its spool lies in the job's folder."""
-    if left := Reporter(run.writer, run.job.id, run.folder).close(patience):
-        run.log.warning("%s metric points were not sent; they lie in %s", left, run.folder)
-
-
-def _show(run: JobRun, points: list[MetricPoint]) -> None:
-    if not points:
-        return
-    if run.progress.due("progress", BAR_SECONDS):
-        last, total = points[-1], run.total_steps()
-        run.progress.bar(100.0 * last.step / total if total else 0.0, _words(last, total))
-    if run.progress.due("loss", CHART_SECONDS):
-        _chart(run, points)
-
-
-def _words(point: MetricPoint, total: int | None) -> str:
-    loss = "" if point.train_loss is None else f", loss {point.train_loss:.4f}"
-    speed = "" if point.tokens_per_second is None else f", {point.tokens_per_second:.0f} tokens/s"
-    memory = "" if point.gpu_memory_allocated_gb is None else f", GPU {point.gpu_memory_allocated_gb:.1f} GB"
-    return f"step {point.step} of {total or '?'}{loss}{speed}{memory}"
-
-
-def _chart(run: JobRun, points: list[MetricPoint]) -> None:
-    if points:
-        run.progress.picture("loss", loss_chart(points), f"Loss of job {run.job.id}")
-
-
-@task(cache_policy=NO_CACHE)
 def keep_model(
-    run: JobRun, config: FinetuneConfig, found: Preflight, trained: dict[str, Any]
+    run: JobRun, config: FinetuneConfig, base: Path, found: Preflight, trained: dict[str, Any]
 ) -> dict[str, Any]:
-    """Record the model that the trainer stored, and what it was trained on; the answer becomes the job's result."""
+    """Record the model that the trainer stored, and what it was made of; the answer becomes the job's result."""
     run.at("Recording the model")
     facts = json.loads((Path(trained["model_dir"]) / "training.json").read_text(encoding="utf-8"))
     _record_data(run, config, found, facts["sha256"]["dataset"])
-    artifact = run.writer.artifacts.create(_new_artifact(config, trained))
+    figures = without_files(trained)
+    artifact = keep_result(
+        run,
+        trained,
+        name=(config.name or config.model)[:255],
+        base_model=config.model,
+        parent_id=parent_of(run, config.model, base, facts["sha256"]["model"]),
+        details={"config": config.model_dump(mode="json"), "training": figures},
+    )
     run.log.info("Model %s in %s: test it with model artifact:%s", artifact.id, artifact.uri, artifact.id)
     run.progress.table("summary", _summary(artifact, trained), f"What job {run.job.id} made")
-    return {"artifact_id": artifact.id, "preflight": found.model_dump(mode="json"), **trained}
+    found_words = found.model_dump(mode="json")
+    return {"artifact_id": artifact.id, "preflight": found_words, **figures, "model_dir": artifact.uri}
 
 
 def _record_data(run: JobRun, config: FinetuneConfig, found: Preflight, sha256: str) -> None:
+    if config.dataset.startswith(RECORDED):
+        return
     name = config.dataset.rstrip("/").rsplit("/", 1)[-1]
     run.service.datasets.create(
         NewDataset(name=name, uri=config.dataset, sha256=sha256, rows=found.figures.rows or 0)
-    )
-
-
-def _new_artifact(config: FinetuneConfig, trained: dict[str, Any]) -> NewArtifact:
-    return NewArtifact(
-        kind="model",
-        name=config.name or config.model,
-        uri=trained["model_dir"],
-        sha256=trained["sha256"],
-        size_bytes=trained["size_bytes"],
-        base_model=config.model,
-        details={"config": config.model_dump(mode="json"), "training": trained},
     )
 
 

@@ -13,6 +13,7 @@ from flows.job_run import JobRun
 from flows.refusal import Refused
 from tasks.durable import write_json
 from tasks.launch import run_child
+from tasks.method import hangs_on_host
 from tuneyard.configs import FinetuneConfig
 from tuneyard.home import home
 from tuneyard.shapes import Diagnostic, Preflight
@@ -26,6 +27,15 @@ class Kept(BaseModel):
 
     config: dict[str, Any]
     found: Preflight
+
+
+@task(cache_policy=NO_CACHE)
+def look_at_host(run: JobRun, config: FinetuneConfig) -> None:
+    """Raises BadInput where this host cannot do what the config asks for, before a model is fetched to it."""
+    if hangs_on_host(config):
+        plan = {"config": config.model_dump(mode="json")}
+        folder = run.folder / "method"
+        run_child("tasks.method", plan, folder, secrets={}, watch=lambda: None, say=run.log.info)
 
 
 @task(cache_policy=NO_CACHE)
@@ -69,11 +79,12 @@ def _kept(run: JobRun, config: FinetuneConfig) -> Preflight | None:
 
 def _suites(run: JobRun) -> dict[str, list[str]]:
     """Every recorded suite's prompts: what is tested on must not be trained on."""
-    listed = run.service.suites.list(limit=100).items
-    suites = [run.service.suites.get(suite.id) for suite in listed]
-    return {
-        f"{suite.name} ({suite.id})": [prompt.prompt for prompt in suite.prompts or []] for suite in suites
-    }
+    found: dict[str, list[str]] = {}
+    while page := run.service.suites.list(limit=100, offset=len(found)).items:
+        for listed in page:
+            suite = run.service.suites.get(listed.id)
+            found[f"{suite.name} ({suite.id})"] = [prompt.prompt for prompt in suite.prompts or []]
+    return found
 
 
 def _table(found: Preflight) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from tasks.hush import hushed
 from tasks.model import fetch_model
+from tasks.storage import fetched_model
 from tuneyard.configs import LoraConfig
 from tuneyard.errors import BadInput
 from tuneyard.home import home
@@ -76,16 +77,24 @@ def with_adapter(folder: Path, load: Load, dtype: Any, attention: str | None = N
 
 
 def base_of(folder: Path) -> Path:
-    """The base model's folder: where the adapter says it lay, or else had again by the name that trained it.
+    """The base model's folder: where the adapter says it lay, among the models that this host fetched from where
+    artifacts are kept, or else had again by the name that trained it.
 
     Raises:
-        BadInput: it is in neither place.
+        BadInput: it is in none of these places.
     """
     named = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["base_model_name_or_path"]
     if Path(named).is_dir():
         return Path(named)
-    facts = folder / FACTS
-    reference = json.loads(facts.read_text(encoding="utf-8"))["config"]["model"] if facts.exists() else named
+    reference, file = named, folder / FACTS
+    if file.exists():
+        facts = json.loads(file.read_text(encoding="utf-8"))
+        reference = facts["config"]["model"]
+        if (fetched := fetched_model(facts["sha256"]["model"])).is_dir():
+            return fetched
+    if reference.startswith("artifact:"):
+        problem = f"its base model {reference} is not at {named}, nor fetched to this host"
+        raise BadInput(problem, file=str(folder / CONFIG))
     try:
         return fetch_model(reference, home(), _quiet)
     except BadInput as error:

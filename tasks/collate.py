@@ -5,7 +5,6 @@ An item of a batch is a block of rows: of one row, padded to the longest; or of 
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -28,23 +27,21 @@ class Block:
 
 @dataclass(frozen=True)
 class Collator:
-    """Blocks to a batch for `model(**batch)`, with `tokens`, the number of tokens that are no padding.
+    """Blocks to what a model's forward takes, with `learnt`, the positions that predict a learnt token, `labels`,
+    those tokens, and `tokens`, the number of all that are no padding. `tasks.head` makes a loss of them.
 
     Args:
         pad: Fills short blocks up; what it does there is never read.
-        narrow: The model takes `logits_to_keep`: then the head computes only the positions from which some block
-            of the batch predicts a learnt token. The loss is the same, a long prompt's logits are not made.
         layout: padded: an attention mask hides the padding. packed: no mask, but positions that begin anew with
             every row, from which transformers makes one that keeps rows apart. flat: all rows of the batch one
             after the other, as FlashAttention's variable lengths want it; there is no padding then.
     """
 
     pad: int
-    narrow: bool
     layout: Layout = "padded"
 
     def __call__(self, blocks: Sequence[Block]) -> dict[str, Any]:
-        """input_ids are (blocks, longest), in the flat layout (1, tokens); labels too, or (…, kept) if narrow."""
+        """input_ids are (blocks, longest), in the flat layout (1, tokens); learnt and labels (learnt tokens,)."""
         import torch
 
         if self.layout == "flat":
@@ -70,23 +67,15 @@ class Collator:
                 "position_ids": positions,
                 "use_cache": False,
             }  # with a cache, positions keep no rows apart
-        batch = {"input_ids": ids, **context, **self._targets(labels)}
+        batch = {"input_ids": ids, **context, **_targets(labels)}
         return batch | {"tokens": sum(map(len, blocks))}
 
-    def _targets(self, labels: Any) -> dict[str, Any]:
-        if not self.narrow:
-            return {"labels": labels}
-        targets = labels[:, 1:]  # position p predicts token p + 1
-        kept = (targets != IGNORED).any(dim=0).nonzero().squeeze(1)
-        targets = targets[:, kept].contiguous()
-        return {"labels": targets, "shift_labels": targets, "logits_to_keep": kept}
 
-
-def can_narrow(model: Any) -> bool:
-    """Whether the model's forward takes `logits_to_keep`, and hands `shift_labels` on to its loss."""
-    parameters = inspect.signature(model.forward).parameters
-    takes_more = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
-    return takes_more and "logits_to_keep" in parameters
+def _targets(labels: Any) -> dict[str, Any]:
+    """Position p predicts token p + 1. Trainer counts what a step learns by `shift_labels`, and hands `labels` on."""
+    learnt = (labels.roll(-1, dims=1) != IGNORED).flatten().nonzero().squeeze(1)
+    targets = labels.flatten()[learnt + 1]
+    return {"learnt": learnt, "labels": targets, "shift_labels": targets}
 
 
 def one_by_one(rows: Sequence[TokenRow]) -> list[Block]:

@@ -21,6 +21,7 @@ from tasks.material import Material
 from tasks.memory import Batch
 from tasks.pulse import CANCEL, CANCELLED, GO_ON, Pulse
 from tasks.report import RunReport
+from tasks.sharding import gathered, is_sharded
 from tuneyard.configs import FinetuneConfig
 from tuneyard.errors import OutOfMemory, WorkFailed
 
@@ -75,7 +76,8 @@ def run_course(
     fitter.model.config.use_cache = (
         cached  # Trainer switches it off, and would leave a model that generates slowly
     )
-    return _course(fitter, pulse, config, kept, epochs, seconds)
+    model = gathered(fitter.model, base, config) if is_sharded(config) else fitter.model
+    return _course(model, fitter, pulse, config, kept, epochs, seconds)
 
 
 def _fitter(
@@ -131,7 +133,7 @@ def _take_best(fitter: Fitter, config: FinetuneConfig, folder: Path) -> int:
 
 
 def _course(
-    fitter: Fitter, pulse: Pulse, config: FinetuneConfig, kept: int, epochs: float, seconds: float
+    model: Any, fitter: Fitter, pulse: Pulse, config: FinetuneConfig, kept: int, epochs: float, seconds: float
 ) -> Course:
     history, (tokens, _rows) = fitter.state.log_history, fitter.seen()
     outcome = {
@@ -148,4 +150,4 @@ def _course(
         "seconds": round(seconds, 2),
         "reporting_seconds": round(pulse.own_seconds, 4),
     }
-    return Course(fitter.model, "model" if config.method == "full" else "adapter", outcome, measured)
+    return Course(model, "model" if config.method == "full" else "adapter", outcome, measured)

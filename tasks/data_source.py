@@ -14,7 +14,9 @@ from tasks.hub_set import hub_files
 from tasks.stored_file import StoredFile
 from tuneyard.data_kinds import kind_of
 from tuneyard.errors import BadInput
+from tuneyard.home import home
 
+RECORDED = "dataset:"
 HUB_SET = re.compile(r"(?P<id>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(:(?P<split>[\w-]+))?", re.ASCII)
 
 
@@ -38,11 +40,14 @@ def open_source(uri: str) -> Source:
     """Reads all of a data set's files.
 
     Args:
-        uri: A path, a URL, or `org/name[:split]` on the hub; a path that exists is a path.
+        uri: A path, a URL, `org/name[:split]` on the hub, or `dataset:<id>` for a recorded one that the flow has
+            fetched; a path that exists is a path.
 
     Raises:
         BadInput: it is not there or cannot be had; says what was looked for and what to do.
     """
+    if uri.startswith(RECORDED):
+        return Source(*_recorded(fetched_folder(uri)))
     if "://" in uri:
         name = _without_secrets(uri)
         return Source(name, [StoredFile(name, _fetched(uri, name))])
@@ -51,6 +56,18 @@ def open_source(uri: str) -> Source:
     if hub is None or path.exists() or kind_of(uri) is not None:
         return Source(uri, [StoredFile(uri, local_content(path))])
     return Source(uri, [_stored(file) for file in hub_files(hub["id"], hub["split"] or "train")])
+
+
+def fetched_folder(uri: str) -> Path:
+    """Where the one file of `dataset:<id>` lies on this host, under its own name."""
+    return home() / "datasets" / uri.removeprefix(RECORDED)
+
+
+def _recorded(folder: Path) -> tuple[str, list[StoredFile]]:
+    """Its faults carry the name that it was uploaded under, not where this host keeps it."""
+    for file in folder.iterdir() if folder.is_dir() else ():
+        return file.name, [StoredFile(file.name, local_content(file))]
+    raise BadInput(f"the recorded data set {folder.name} is not on this host", field="dataset")
 
 
 def local_content(path: Path) -> bytes:

@@ -10,8 +10,11 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from tuneyard.shapes import KeptFile
 
 
 def staging_beside(final: Path) -> Path:
@@ -50,12 +53,26 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
 
 def folder_sha256(folder: Path) -> tuple[str, int]:
     """(sha256, size in bytes) of a folder's files: their relative names and contents, in name order."""
-    digest, size = hashlib.sha256(), 0
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        digest.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
-        digest.update(file_sha256(path).encode())
-        size += path.stat().st_size
-    return digest.hexdigest(), size
+    files = folder_files(folder)
+    return files_sha256(files), sum(file.size_bytes for file in files)
+
+
+def folder_files(folder: Path) -> list[KeptFile]:
+    """Each file of a folder, in name order, with its digest."""
+    return [
+        KeptFile(
+            path=path.relative_to(folder).as_posix(), size_bytes=path.stat().st_size, sha256=file_sha256(path)
+        )
+        for path in sorted(path for path in folder.rglob("*") if path.is_file())
+    ]
+
+
+def files_sha256(files: Iterable[KeptFile]) -> str:
+    """The sha256 of a folder, from what is known of its files, in name order."""
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(f"{file.path}\0{file.size_bytes}\0{file.sha256}".encode())
+    return digest.hexdigest()
 
 
 def file_sha256(path: Path) -> str:

@@ -15,9 +15,11 @@ from tasks.child import rank, ranks, say
 from tasks.divergence import FiniteNumbers
 from tasks.evaluations import best_step, steps_between
 from tasks.hardware import Device, Precision
+from tasks.head import mean_loss, only_at
 from tasks.material import Material
 from tasks.memory import Batch
 from tasks.ordering import LengthGrouped
+from tasks.sharding import is_sharded, number_formats, shard_on_cpu, sharded_arguments
 from tuneyard.configs import FinetuneConfig
 
 SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
@@ -35,7 +37,7 @@ class Fitter(Trainer):  # type: ignore[misc]  # transformers has no types
     first loss that is not a number. The loss of a step is the mean over its learnt tokens, however many
     micro-batches they came in.
 
-    One of several ranks holds the whole model; rank 0 writes what all have in common.
+    One of several ranks holds the whole model, or its part of it; rank 0 writes what all have in common.
 
     Args:
         lengths: Tokens of each training item.
@@ -53,6 +55,15 @@ class Fitter(Trainer):  # type: ignore[misc]  # transformers has no types
         self._agreement = torch.distributed.new_group(backend="gloo") if ranks() > 1 else None
         self._grad_norm: Any = None
         self._resumed: Path | None = None
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """As Trainer's, and with the number formats and on the CPU that `tasks.sharding` wants."""
+        if self.args.fsdp:
+            self.args.fsdp_plugin_args["mixed_precision_policy"] = number_formats(bf16=self.args.bf16)
+        super().create_accelerator_and_postprocess()
+        if self.args.fsdp and self.args.use_cpu:
+            shard_on_cpu(self.accelerator.state, self.args.fsdp_plugin_args)
+            self.is_fsdp_enabled = True
 
     @property
     def _checkpoints(self) -> Path:
@@ -118,8 +129,7 @@ class Fitter(Trainer):  # type: ignore[misc]  # transformers has no types
         return 0
 
     def _weight(self, inputs: Any) -> torch.Tensor:
-        targets: torch.Tensor = inputs["labels"]
-        return (targets != -100).sum()
+        return torch.tensor(len(inputs["labels"]), device=self.args.device)
 
     def _prepare_inputs(self, inputs: Any) -> Any:
         tokens = inputs.pop("tokens")
@@ -163,14 +173,29 @@ class Fitter(Trainer):  # type: ignore[misc]  # transformers has no types
         self.accelerator.wait_for_everyone()
 
 
+class TokenFitter(Fitter):
+    """For conversations and texts: the loss is that of the learnt tokens, and no other logits are made."""
+
+    def __init__(self, **rest: Any) -> None:
+        super().__init__(compute_loss_func=mean_loss, **rest)
+
+    def compute_loss(self, model: Any, inputs: Any, *rest: Any, **more: Any) -> Any:
+        """As Trainer's, which knows how to scale it by accumulation and ranks."""
+        learnt, _ = inputs.pop("learnt"), inputs.pop("shift_labels")
+        with only_at(self.accelerator.unwrap_model(model), learnt):
+            return super().compute_loss(model, inputs, *rest, **more)
+
+
 def _loss_window() -> str:
     """The file of this rank's losses since the last report, named as Trainer names each rank's random state."""
     return f"loss_window_{rank()}.json" if ranks() > 1 else "loss_window.json"
 
 
-def make_fitter(model: Any, material: Material, arguments: dict[str, Any], config: FinetuneConfig) -> Fitter:
+def make_fitter(
+    model: Any, material: Material, arguments: dict[str, Any], config: FinetuneConfig
+) -> TokenFitter:
     """The Trainer for conversations and texts."""
-    return Fitter(
+    return TokenFitter(
         model=model,
         args=TrainingArguments(**arguments),
         train_dataset=material.items,
@@ -210,6 +235,7 @@ def training_arguments(
         "disable_tqdm": True,
         "ddp_find_unused_parameters": False,
         "report_to": "none",
+        **(sharded_arguments() if is_sharded(config) else {}),
     }
 
 

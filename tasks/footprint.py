@@ -72,6 +72,8 @@ def memory_needed(
     paper's GPT has, 34 bytes x width x layers a token, comes out as 36 and the normalisations here; what autograd
     held of SmolLM2 after a forward pass was 0.67 to 0.74 of this account.
 
+    Under fsdp each card has its part of the state, and a few layers whole.
+
     Args:
         longest: Tokens of the longest row after the limit; of a pair, of its longer side.
         checkpointed: Only each layer's input is kept, and one layer's activations at a time.
@@ -80,6 +82,8 @@ def memory_needed(
     state: float = trainable_parameters(size, config) * (MASTER + MASTER + ADAM + _copy(precision))
     if config.method != "full":
         state += _frozen(size, config, precision, on_card)
+    if config.distributed == "fsdp" and config.gpus > 1:
+        state = state / config.gpus + _whole_at_once(size, precision)
     rows = config.batch_size * (2 if config.method == "dpo" else 1)
     tokens = rows * longest
     step = tokens * (_kept(size, config, precision, checkpointed=checkpointed) + size.vocabulary * LOGIT)
@@ -111,6 +115,12 @@ def _frozen(size: ModelSize, config: FinetuneConfig, precision: Precision, on_ca
     if on_card:
         return size.parameters * (2 if precision == "bf16" else MASTER)
     return size.parameters * (MASTER + _copy(precision))
+
+
+def _whole_at_once(size: ModelSize, precision: Precision) -> float:
+    """Bytes of what fsdp gathers while it is computed with: the embeddings and two layers, and their gradients."""
+    weights = 2 * size.vocabulary * size.width + 2 * size.parameters / max(size.layers, 1)
+    return weights * ((2 if precision == "bf16" else 4) + MASTER)
 
 
 def _kept(size: ModelSize, config: FinetuneConfig, precision: Precision, *, checkpointed: bool) -> float:

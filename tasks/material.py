@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.collate import Block, Collator, Layout, can_narrow, one_by_one
+from tasks.collate import Block, Collator, Layout, one_by_one
 from tasks.examples import Example, Passage, Preference, Taught
 from tasks.packing import packed, refuse_mixing
 from tasks.pretrained import context_length, end_tokens
@@ -52,7 +52,7 @@ def prepare(
         )
         for side in (taught, evaluated)
     )
-    collator = Collator(model.config.pad_token_id or 0, can_narrow(_plain(model)), _layout(model, config))
+    collator = Collator(model.config.pad_token_id or 0, _layout(model, config))
     items, evaluation = one_by_one(rows), one_by_one(tests)
     if config.packing:
         refuse_mixing(model, rows, collator)
@@ -60,11 +60,6 @@ def prepare(
     return Material(
         items, sorted(evaluation, key=len), collator, len(rows), sum(len(row.ids) for row in rows)
     )
-
-
-def _plain(model: Any) -> Any:
-    """Without its adapter, whose wrapper hides what the model's forward takes."""
-    return model.get_base_model() if hasattr(model, "peft_config") else model
 
 
 def _layout(model: Any, config: FinetuneConfig) -> Layout:

@@ -3,8 +3,8 @@
 Plan: {"adapter_dir", "output_dir", "prompts": [str], by default some of ours}. The merged model is stored in the number
 format that its base is stored in. Checked before it is: merged in fp32, it must have the logits of base and adapter;
 and counted after: how many prompts the stored model answers alike, greedily.
-Result: {"model_dir", "kind": "model", "sha256", "weights_sha256", "size_bytes", "base_dir", "prompts", "same_answers",
-"largest_difference" of a logit}.
+Result: {"model_dir", "kind": "merged", "sha256", "weights_sha256", "size_bytes", "files", "base_dir", "prompts",
+"same_answers", "largest_difference" of a logit}.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def _store(merged: Any, tokenizer: Any, adapter: Path, base: Path, output: Path)
 def _kept(output: Path) -> dict[str, Any]:
     from tasks.result import digests
 
-    return {"model_dir": str(output), "kind": "model", **digests(output)}
+    return {"model_dir": str(output), "kind": "merged", **digests(output)}
 
 
 if __name__ == "__main__":

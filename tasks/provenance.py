@@ -50,7 +50,7 @@ def write_provenance(folder: Path, facts: dict[str, Any]) -> None:
 def model_card(facts: dict[str, Any]) -> str:
     """A README in the form that model hubs read: YAML, then words."""
     config, outcome = facts["config"], facts["outcome"]
-    adapter = config["method"] != "full"
+    adapter = config["method"] != "full" and "merged" not in facts
     head = {
         "base_model": config["model"],
         "library_name": "peft" if adapter else "transformers",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from transformers import AutoConfig
 
 from tasks.base_weights import Base
-from tasks.durable import file_sha256, folder_sha256, publish, staging_beside
+from tasks.durable import files_sha256, folder_files, publish, staging_beside
 from tasks.provenance import write_provenance
 
 
@@ -33,8 +34,14 @@ def keep_result(model: Any, base: Base, kind: str, facts: dict[str, Any], output
 
 
 def digests(folder: Path) -> dict[str, Any]:
-    """{"sha256" of the folder, "weights_sha256" (of several files, of their digests in order), "size_bytes"}."""
-    sha256, size = folder_sha256(folder)
-    weights = [file_sha256(path) for path in sorted(folder.glob("*.safetensors"))]
+    """{"sha256" of the folder, "weights_sha256" (of several files, of their digests in order), "size_bytes", "files"
+    (a KeptFile each)}."""
+    files = folder_files(folder)
+    weights = [file.sha256 for file in files if re.fullmatch(r"[^/]+\.safetensors", file.path)]
     of_all = weights[0] if len(weights) == 1 else hashlib.sha256("".join(weights).encode()).hexdigest()
-    return {"sha256": sha256, "weights_sha256": of_all, "size_bytes": size}
+    return {
+        "sha256": files_sha256(files),
+        "weights_sha256": of_all,
+        "size_bytes": sum(file.size_bytes for file in files),
+        "files": [file.model_dump() for file in files],
+    }

@@ -5,10 +5,11 @@ not hold the config's ({"micro", "accumulation"}); secrets: {"job_token"}.
 Without api_url or job_token nothing is sent and the points stay in folder/metrics.jsonl.
 Checkpoints lie in folder/checkpoints; a run in a folder that has a whole one goes on from it, if config, data and base
 model are still the same. SIGTERM leaves a checkpoint behind if there is time for one.
-Result: {"model_dir", "kind": "model" or "adapter", "sha256", "weights_sha256", "size_bytes", "steps", "epochs",
-"first_loss", "last_loss", "best_step" and "eval_loss" (that of the kept weights; null without evaluations), "tokens",
-"tokens_per_second", "seconds", "reporting_seconds", "device", "precision"}. Tokens and rate count non-padding tokens of
-the steps that this process made, seconds is the wall time of its training loop, reporting_seconds its reports' share.
+Result: {"model_dir", "kind": "model" or "adapter", "sha256", "weights_sha256", "size_bytes", "files" (a KeptFile
+each), "steps", "epochs", "first_loss", "last_loss", "best_step" and "eval_loss" (that of the kept weights; null without
+evaluations), "tokens", "tokens_per_second", "seconds", "reporting_seconds", "device", "precision"}. Tokens and rate
+count non-padding tokens of the steps that this process made, seconds is the wall time of its training loop,
+reporting_seconds its reports' share.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from api.serving import listen
 from api.settings import Settings
 from tests.api_fixtures import UNLIMITED, Office, Served, served
 
-DEPLOYMENTS = ("finetune/gpu", "batch-test/gpu", "check/gpu")
+DEPLOYMENTS = ("finetune/gpu", "batch-test/gpu", "check/gpu", "merge/gpu")
 
 
 @dataclass

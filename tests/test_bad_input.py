@@ -38,6 +38,11 @@ def test_bad_data_suites_and_models_fail_the_job_with_the_reason(
         ("finetune/gpu", {"model": str(tiny_model), "dataset": "nowhere.jsonl"}, "nowhere.jsonl"),
         ("finetune/gpu", {"model": str(tiny_model), "dataset": str(bad_rows)}, f"{bad_rows}:2"),
         ("finetune/gpu", {"model": "/no/such/model", "dataset": str(good)}, "/no/such/model"),
+        (
+            "finetune/gpu",
+            {"model": "not/fetched", "dataset": str(good), "method": "qlora"},
+            "needs a CUDA card",
+        ),
         ("batch-test/gpu", {"model": str(tiny_model), "suite": "nowhere-suite.jsonl"}, "nowhere-suite.jsonl"),
         ("batch-test/gpu", {"model": "artifact:NOSUCH", "suite": "examples/dates/suite.jsonl"}, "NOSUCH"),
     ]

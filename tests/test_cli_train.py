@@ -33,7 +33,7 @@ lora:
 """
 PENDING = job(status="pending")
 DONE = job(status="completed", progress=100.0)
-TRAIN, VALIDATE = "/api/v1/ml/$train", "/api/v1/ml/$validate"
+TRAIN, VALIDATE, MERGE = "/api/v1/ml/$train", "/api/v1/ml/$validate", "/api/v1/ml/$merge"
 FAULT = {"severity": "warning", "code": "duplicates", "message": "3 rows are copies"}
 
 
@@ -69,6 +69,16 @@ def test_a_file_is_trained_as_it_is_meant(record: Record, tmp_path: Path, capsys
         "eval_dataset": "e.jsonl",
     }
     assert (body["name"], len(body["id"])) == ("nightly", 26)
+
+
+def test_an_adapter_is_merged_and_a_kept_config_trained_by_their_ids(record: Record, capsys: Output) -> None:
+    record.answers[MERGE], record.answers[TRAIN] = [PENDING], [PENDING]
+    assert cli.run(["merge", "a1", "--name", "whole"]) == 0
+    assert capsys.readouterr().out == "j1  pending\n"
+    assert sent(record, MERGE)["config"] == {"artifact": "a1", "name": "whole"}
+    assert cli.run(["train", "--config-id", "c1"]) == 0
+    body = sent(record, TRAIN)
+    assert (body["config_id"], "config" in body) == ("c1", False)
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "examples").rglob("finetune*.json")), ids=lambda p: p.name)

@@ -16,7 +16,7 @@ from tasks.durable import folder_sha256
 from tasks.hardware import Device, training_precision
 from tasks.launch import run_child
 from tasks.train import train
-from tests.tiny_model import make_tiny_model
+from tests.tiny_model import make_broken_model, make_tiny_model
 from tests.training_fixtures import points_in, stand_in_api, train_plan, write_rows
 from tuneyard.errors import BadInput, Diverged, WorkFailed
 
@@ -104,26 +104,15 @@ def test_a_row_longer_than_the_limit_is_refused_by_its_line(tmp_path: Path, mode
     assert not (tmp_path / "run" / "model").exists()
 
 
-def broken_model(folder: Path) -> Path:
-    """One whose every loss is no number."""
-    from safetensors.numpy import load_file, save_file
-
-    broken = make_tiny_model(folder)
-    weights = load_file(broken / "model.safetensors")
-    weights["model.norm.weight"][:] = math.inf
-    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
-    return broken
-
-
 def test_a_loss_that_is_no_number_stops_the_run_at_its_step(tmp_path: Path) -> None:
     with pytest.raises(Diverged, match="the loss at step 1 is nan"):
-        here(tmp_path, train_plan(tmp_path / "run", broken_model(tmp_path / "broken")))
+        here(tmp_path, train_plan(tmp_path / "run", make_broken_model(tmp_path / "broken")))
     assert not (tmp_path / "run" / "model").exists()
 
 
 def test_a_run_that_only_wants_to_be_warned_goes_on_and_keeps_no_worthless_checkpoint(tmp_path: Path) -> None:
     config: dict[str, Any] = {"watchdog": {"nan": "warn"}, "checkpoint_every": 4}
-    here(tmp_path, train_plan(tmp_path / "run", broken_model(tmp_path / "broken"), **config))
+    here(tmp_path, train_plan(tmp_path / "run", make_broken_model(tmp_path / "broken"), **config))
     assert [(point["step"], point["train_loss"]) for point in points_in(tmp_path)][-1] == (12, None)
     assert checkpoints(tmp_path / "checkpoints") == []
 

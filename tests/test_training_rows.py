@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from tasks.collate import Block, Collator, can_narrow, one_by_one
+from tasks.collate import Block, Collator, one_by_one
 from tasks.examples import Example, Passage, Preference, Turn
+from tasks.head import batch_loss
 from tasks.packing import packed, refuse_mixing
 from tasks.pretrained import end_tokens, load_model, load_tokenizer
 from tasks.render import TokenRow, pair_rows, prompt_ids, token_rows
@@ -139,28 +140,37 @@ def test_long_rows_are_refused_cut_or_split_as_the_config_says(loaded: tuple[Any
 def test_the_turn_end_is_learnt_and_prompts_and_padding_are_not(loaded: tuple[Any, Any]) -> None:
     _, tokenizer = loaded
     rows = rows_of(loaded, *EXAMPLES, example("a", "b", "c", "d"))
-    batch = Collator(pad=tokenizer.pad_token_id, narrow=False)(one_by_one(rows))
+    batch = Collator(pad=tokenizer.pad_token_id)(one_by_one(rows))
+    longest = batch["input_ids"].shape[1]
+    assert torch.equal(batch["input_ids"].flatten()[batch["learnt"] + 1], batch["labels"])
     for at, row in enumerate(rows):
-        learnt = batch["labels"][at][batch["labels"][at] != -100].tolist()
+        learnt = batch["labels"][batch["learnt"] // longest == at].tolist()
         assert learnt == [token for start, end in row.learnt for token in row.ids[start:end]]
         assert learnt[-1] == tokenizer.pad_token_id
         assert batch["attention_mask"][at].sum() == len(row.ids)
     assert batch["tokens"] == sum(len(row.ids) for row in rows)
 
 
-def loss_and_gradient(model: Any, batch: dict[str, Any]) -> tuple[Any, Any]:
+def gradient(model: Any, loss: Any) -> tuple[Any, Any]:
     model.zero_grad()
-    loss = model(**{name: value for name, value in batch.items() if name != "tokens"}).loss
     loss.backward()
     return loss.detach(), model.model.embed_tokens.weight.grad.clone()
 
 
-def test_the_narrow_head_gives_the_same_loss_and_gradients(loaded: tuple[Any, Any]) -> None:
+def loss_and_gradient(model: Any, batch: dict[str, Any]) -> tuple[Any, Any]:
+    return gradient(model, batch_loss(model, batch))
+
+
+def test_the_head_on_learnt_positions_alone_gives_the_models_own_loss_and_gradients(
+    loaded: tuple[Any, Any],
+) -> None:
     model, _ = loaded
-    assert can_narrow(model)
-    blocks = one_by_one(rows_of(loaded, *EXAMPLES, example("a", "b", "c", "d")))
-    wide, narrow = (loss_and_gradient(model, Collator(1, narrow)(blocks)) for narrow in (False, True))
-    torch.testing.assert_close(wide, narrow)
+    batch = Collator(1)(one_by_one(rows_of(loaded, *EXAMPLES, example("a", "b", "c", "d"))))
+    labels = torch.full_like(batch["input_ids"], -100)
+    labels.view(-1)[batch["learnt"] + 1] = batch["labels"]
+    inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
+    whole = gradient(model, model(**inputs, labels=labels).loss)
+    torch.testing.assert_close(loss_and_gradient(model, batch), whole)
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
@@ -171,9 +181,9 @@ def test_packed_rows_have_the_loss_and_gradients_that_they_have_apart(
     model, _ = loaded
     model.set_attn_implementation(attention)
     rows = rows_of(loaded, *EXAMPLES, example("a", "b", "c", "d"), Passage("some words", 1, "book.txt"))
-    apart = loss_and_gradient(model, Collator(1, narrow=True)(one_by_one(rows)))
+    apart = loss_and_gradient(model, Collator(1)(one_by_one(rows)))
     blocks = [Block(tuple(rows[:3])), Block(tuple(rows[3:]))]  # the second one is padded
-    together = loss_and_gradient(model, Collator(1, narrow=True, layout=layout)(blocks))
+    together = loss_and_gradient(model, Collator(1, layout=layout)(blocks))
     model.set_attn_implementation("sdpa")
     torch.testing.assert_close(apart, together)
 
@@ -188,7 +198,7 @@ def test_packing_fills_few_blocks_and_leaves_no_row_out() -> None:
 def test_a_model_that_reads_on_over_a_rows_end_is_not_packed(loaded: tuple[Any, Any]) -> None:
     model, _ = loaded
     rows = rows_of(loaded, *EXAMPLES)
-    refuse_mixing(model, rows, Collator(1, narrow=True, layout="packed"))
+    refuse_mixing(model, rows, Collator(1, layout="packed"))
 
     class Mixing(Collator):
         def __call__(self, blocks: Any) -> dict[str, Any]:
@@ -197,4 +207,4 @@ def test_a_model_that_reads_on_over_a_rows_end_is_not_packed(loaded: tuple[Any, 
             return batch | {"position_ids": positions[None]}
 
     with pytest.raises(BadInput, match="packing: this model reads on over the end of a row"):
-        refuse_mixing(model, rows, Mixing(1, narrow=True, layout="packed"))
+        refuse_mixing(model, rows, Mixing(1, layout="packed"))

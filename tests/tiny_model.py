@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 import numpy
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 HIDDEN, LAYERS, HEADS, INNER, CONTEXT = 64, 2, 4, 128, 256
@@ -57,6 +57,15 @@ def make_tiny_model(folder: Path, *, chat: bool = True, seed: int = 7) -> Path:
     (folder / "generation_config.json").write_text(json.dumps(generation))
     save_file(_weights(vocabulary, seed), folder / "model.safetensors", metadata={"format": "pt"})
     return folder
+
+
+def make_broken_model(folder: Path) -> Path:
+    """One whose every loss is no number."""
+    broken = make_tiny_model(folder)
+    weights = load_file(broken / "model.safetensors")
+    weights["model.norm.weight"][:] = numpy.inf
+    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
+    return broken
 
 
 def _write_tokenizer(folder: Path, chat: bool) -> int:

@@ -21,6 +21,7 @@ from tuneyard.addresses import object_path
 from tuneyard.async_access import AsyncAuth, AsyncEvents, AsyncKeys, AsyncUsers
 from tuneyard.async_jobs import AsyncJobs
 from tuneyard.async_kept import AsyncArtifacts, AsyncDatasets
+from tuneyard.async_kept_configs import AsyncConfigs
 from tuneyard.async_wire import AsyncWire
 from tuneyard.errors import Unavailable
 from tuneyard.shapes import (
@@ -198,6 +199,7 @@ class AsyncClient:
         self.metrics = AsyncMetrics(self._wire)
         self.datasets = AsyncDatasets(self._wire)
         self.artifacts = AsyncArtifacts(self._wire)
+        self.configs = AsyncConfigs(self._wire)
         self.suites = AsyncSuites(self._wire)
         self.tests = AsyncTests(self._wire)
         self.gpus = AsyncGpus(self._wire)

@@ -9,7 +9,7 @@ from typing import Any
 
 from tuneyard.addresses import object_path
 from tuneyard.async_wire import AsyncWire
-from tuneyard.configs import FinetuneConfig
+from tuneyard.configs import FinetuneConfig, MergeConfig
 from tuneyard.identifiers import fresh_id
 from tuneyard.shapes import (
     Beat,
@@ -30,6 +30,7 @@ from tuneyard.shapes import (
     LogBatch,
     LogLevel,
     LogLine,
+    MergeRequest,
     NewJob,
     NewJobEvent,
     NewLogLine,
@@ -40,6 +41,12 @@ from tuneyard.shapes import (
     ValidateRequest,
     Validation,
 )
+
+
+def _asked(**given: Any) -> dict[str, Any]:
+    """What is sent of what may be left out."""
+    return {name: value for name, value in given.items() if value is not None}
+
 
 JobList = list[Job]
 Errors = list[JobError]
@@ -55,21 +62,42 @@ class AsyncJobs:
         """Record a job; the same `flow_run_id` again answers the job that is there."""
         return await self._wire.ask(Job, "POST", "/api/v1/jobs", new)
 
-    async def train(self, config: FinetuneConfig, name: str | None = None, job_id: str | None = None) -> Job:
+    async def train(
+        self,
+        config: FinetuneConfig | None = None,
+        name: str | None = None,
+        job_id: str | None = None,
+        *,
+        config_id: str | None = None,
+    ) -> Job:
         """Record a fine-tune and have Prefect run it; a request whose answer was lost is repeated as the same job.
 
         Args:
+            config: What to do; or `config_id`, one that is kept.
             name: In place of the config's own.
             job_id: An id of yours; default: a new one.
         """
-        body = TrainRequest(config=config, id=job_id or fresh_id())
-        if name is not None:
-            body = body.model_copy(update={"name": name})
+        body = TrainRequest(**_asked(config=config, config_id=config_id, name=name), id=job_id or fresh_id())
         return await self._wire.ask(Job, "POST", "/api/v1/ml/$train", body)
 
-    async def validate(self, config: dict[str, Any], run: bool = False) -> Validation:
-        """What the API can see of a fine-tune's config; with `run`, the job that looks at the model and the rows."""
-        body = ValidateRequest(config=config, run=run)
+    async def merge(
+        self,
+        config: MergeConfig | None = None,
+        name: str | None = None,
+        job_id: str | None = None,
+        *,
+        config_id: str | None = None,
+    ) -> Job:
+        """Have an adapter added into its base model, as `train` has a model trained."""
+        body = MergeRequest(**_asked(config=config, config_id=config_id, name=name), id=job_id or fresh_id())
+        return await self._wire.ask(Job, "POST", "/api/v1/ml/$merge", body)
+
+    async def validate(
+        self, config: dict[str, Any] | None = None, run: bool = False, *, config_id: str | None = None
+    ) -> Validation:
+        """What the API can see of a fine-tune's config, or of one that is kept; with `run`, the job that looks at the
+        model and the rows."""
+        body = ValidateRequest(**_asked(config=config, config_id=config_id), run=run)
         return await self._wire.ask(Validation, "POST", "/api/v1/ml/$validate", body)
 
     async def list(

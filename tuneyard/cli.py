@@ -18,6 +18,7 @@ from tuneyard import __version__, display, exit_codes
 from tuneyard.audit_command import audit
 from tuneyard.auth_commands import auth
 from tuneyard.client import Client
+from tuneyard.config_commands import configs
 from tuneyard.credentials import DEFAULT_ENVIRONMENT, DEFAULT_NAME, DEFAULT_URL
 from tuneyard.dataset_commands import datasets
 from tuneyard.errors import KeyExpiresSoon, TuneyardError
@@ -28,7 +29,7 @@ from tuneyard.keys import redact
 from tuneyard.model_commands import models
 from tuneyard.options import connected, example, json_option, paged, show_page, width
 from tuneyard.shapes import HostSample, Prediction
-from tuneyard.train_commands import check, train
+from tuneyard.train_commands import check, merge, train
 from tuneyard.user_commands import users
 
 FAILURES_SHOWN = 5
@@ -66,7 +67,7 @@ def cli(api_url: str | None, patience: float) -> None:  # `connect` reads them f
     """Start fine-tunes; look at them, at batch tests and GPUs; manage API keys and people."""
 
 
-for command in (train, check, jobs, models, datasets, auth, keys, users, audit):
+for command in (train, check, merge, configs, jobs, models, datasets, auth, keys, users, audit):
     cli.add_command(command)
 for command in (pause, resume, events, logs, errors):
     jobs.add_command(command)

@@ -23,6 +23,7 @@ from tuneyard.addresses import object_path
 from tuneyard.errors import Unavailable
 from tuneyard.jobs import Jobs
 from tuneyard.kept import Artifacts, Datasets
+from tuneyard.kept_configs import Configs
 from tuneyard.shapes import (
     BatchTest,
     Health,
@@ -197,6 +198,7 @@ class Client:
         self.metrics = Metrics(self._wire)
         self.datasets = Datasets(self._wire)
         self.artifacts = Artifacts(self._wire)
+        self.configs = Configs(self._wire)
         self.suites = Suites(self._wire)
         self.tests = Tests(self._wire)
         self.gpus = Gpus(self._wire)

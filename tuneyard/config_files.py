@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
+from copy import deepcopy
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -72,9 +73,9 @@ def read_config(path: Path, changes: Iterable[str] = ()) -> Written:
     return Written(str(path), values, lines)
 
 
-def changes_in(pairs: Iterable[str]) -> dict[str, Any]:
-    """`field=value` pairs as a config of these fields alone."""
-    values: dict[str, Any] = {}
+def changes_in(pairs: Iterable[str], onto: dict[str, Any] | None = None) -> dict[str, Any]:
+    """`field=value` pairs as a config of these fields alone, or a copy of another with them changed."""
+    values: dict[str, Any] = deepcopy(onto or {})
     for pair in pairs:
         _set(values, pair)
     return values

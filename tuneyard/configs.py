@@ -18,7 +18,7 @@ MODEL_FORMS = (
 )
 DATA_PLACES = (
     "A .jsonl, .json, .csv, .tsv, .parquet, .txt or .md file, also gzipped, as a path or a URL that fsspec opens "
-    "(s3://, https://, …); or `org/name[:split]` for a hub data set."
+    "(s3://, https://, …); `org/name[:split]` for a hub data set; or `dataset:<id>` for one that was uploaded."
 )
 
 
@@ -216,6 +216,23 @@ class BatchTestConfig(Config):
     seed: Whole = Field(42, ge=0, lt=2**32)
     gpus: Whole = Field(1, ge=0, le=1, description="0: the CPU. A host without a card uses the CPU for 1.")
     max_restarts: Whole = MAX_RESTARTS
+
+
+class MergeConfig(Config):
+    """One merge: an adapter added into its base's weights, which makes a model that needs no base."""
+
+    artifact: Text = Field(
+        min_length=1, max_length=100, description="The adapter: the id of an artifact that a fine-tune made."
+    )
+    name: Text | None = Field(
+        None, max_length=255, description="What to call the job and the model; default: the adapter's name."
+    )
+    max_restarts: Whole = MAX_RESTARTS
+
+    @property
+    def artifact_id(self) -> str:
+        """The id, also where it was written as a config's `model` has it."""
+        return self.artifact.removeprefix("artifact:")
 
 
 class CollectConfig(Config):

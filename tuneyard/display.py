@@ -9,7 +9,12 @@ from typing import NamedTuple
 from tuneyard.shapes import BatchTest, HostSample, Job, JobKind, MetricRow, Prediction
 
 SHORTEST = 10
-_KINDS = {JobKind.FINETUNE: "tune", JobKind.BATCH_TEST: "test", JobKind.CHECK: "check"}
+_KINDS = {
+    JobKind.FINETUNE: "tune",
+    JobKind.BATCH_TEST: "test",
+    JobKind.CHECK: "check",
+    JobKind.MERGE: "merge",
+}
 
 
 class Column(NamedTuple):

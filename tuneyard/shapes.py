@@ -6,11 +6,11 @@ Times are UTC and carry their zone. Sizes named `_gb` are GiB (2**30 bytes), as 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from tuneyard.configs import FinetuneConfig
+from tuneyard.configs import BatchTestConfig, FinetuneConfig, MergeConfig
 from tuneyard.values import (
     Amount,
     ClientId,
@@ -89,6 +89,17 @@ class Page(Shape, Generic[Item]):
     total: int
     limit: int
     offset: int
+
+
+# Exactly one of a request's `config` and `config_id`, in the words of JSON Schema.
+_GIVEN: dict[str, JsonValue] = {
+    "required": ["config"],
+    "properties": {"config": {"type": "object"}, "config_id": {"type": "null"}},
+}
+_KEPT: dict[str, JsonValue] = {
+    "required": ["config_id"],
+    "properties": {"config_id": {"type": "string"}, "config": {"type": "null"}},
+}
 
 
 # Jobs
@@ -370,16 +381,37 @@ class Launched(Request):
     flow_run_id: Text = Field(min_length=1, max_length=64)
 
 
-class TrainRequest(Request):
+class Asking(Request):
+    """What is to be done stands in `config`, or is kept under `config_id`: one of the two."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [_GIVEN, _KEPT]})
+
+    config_id: ClientId | None = Field(None, description="In place of `config`: one that is kept.")
+
+    @model_validator(mode="after")
+    def _one_of_the_two(self) -> Self:
+        if (getattr(self, "config", None) is None) == (self.config_id is None):
+            raise ValueError("give either config or config_id")
+        return self
+
+
+class StartRequest(Asking):
     """`id`: asked again under the same id, it is one job."""
 
-    config: FinetuneConfig
     name: Text | None = Field(None, min_length=1, max_length=255, description="In place of the config's own.")
     id: ClientId | None = None
 
 
-class ValidateRequest(Request):
-    config: JsonObject
+class TrainRequest(StartRequest):
+    config: FinetuneConfig | None = None
+
+
+class MergeRequest(StartRequest):
+    config: MergeConfig | None = None
+
+
+class ValidateRequest(Asking):
+    config: JsonObject | None = None
     run: Flag = Field(
         False, description="Also start the `check` flow, which looks at the model and the data."
     )
@@ -510,6 +542,48 @@ class ArtifactTree(Artifact):
     """An artifact and all that was made from it, oldest first."""
 
     children: list[ArtifactTree] = Field(default_factory=list)
+
+
+# Configs that are kept
+
+ConfigKind = Literal["finetune", "batch_test", "merge"]
+ConfigTag = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._:/-]{0,99}$")]
+
+
+class _Keeping(Request):
+    id: ClientId | None = Field(None, description="Sent again under the same id, it is one config.")
+    name: Text = Field(min_length=1, max_length=255)
+    tags: list[ConfigTag] = Field(default_factory=list, max_length=50)
+
+
+class NewFinetuneConfig(_Keeping):
+    kind: Literal["finetune"] = "finetune"
+    data: FinetuneConfig
+
+
+class NewBatchTestConfig(_Keeping):
+    kind: Literal["batch_test"]
+    data: BatchTestConfig
+
+
+class NewMergeConfig(_Keeping):
+    kind: Literal["merge"]
+    data: MergeConfig
+
+
+NewConfig = NewFinetuneConfig | NewBatchTestConfig | NewMergeConfig
+
+
+class KeptConfig(Shape):
+    """`data` as it was given: what it leaves out is whatever the default is when work is asked for."""
+
+    id: str
+    kind: ConfigKind
+    name: str
+    data: dict[str, Any]
+    tags: list[str] = Field(default_factory=list)
+    created_at: Utc
+    updated_at: Utc
 
 
 # Batch tests

@@ -1,4 +1,4 @@
-"""`tuneyard train` and `tuneyard check`: a config file becomes a job, or what is wrong with it."""
+"""`tuneyard train`, `check` and `merge`: a config becomes a job, or what is wrong with it."""
 
 from __future__ import annotations
 
@@ -9,40 +9,79 @@ import click
 from tuneyard import display_jobs
 from tuneyard.client import Client
 from tuneyard.config_faults import read_finetune
-from tuneyard.config_files import Written, read_config
+from tuneyard.config_files import Written, changes_in, read_config
+from tuneyard.configs import MergeConfig
 from tuneyard.exit_codes import WRONG
+from tuneyard.forms import filled
 from tuneyard.job_commands import followed, leave_with
 from tuneyard.options import changes_option, connected, example, json_option, show_json
-from tuneyard.shapes import JobStatus, Preflight, PreflightFigures, Validation
+from tuneyard.shapes import Job, JobStatus, Preflight, PreflightFigures, Validation
 
 config_file = click.argument(
     "config_file", metavar="CONFIG", type=click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 
 
-@click.command(epilog=example("train examples/dates/finetune.json --set epochs=2 --watch"))
-@config_file
-@changes_option
-@click.option("--name", help="What to call the job, in place of the config's own.")
-@click.option(
+watch_option = click.option(
     "--watch", "watching", is_flag=True, help="Follow it until it ends; exit 3 unless it completes."
 )
+
+
+@click.command(epilog=example("train examples/dates/finetune.json --set epochs=2 --watch"))
+@click.argument(
+    "config_file",
+    metavar="[CONFIG]",
+    required=False,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+)
+@click.option("--config-id", metavar="ID", help="One that is kept, in place of a file.")
+@changes_option
+@click.option("--name", help="What to call the job, in place of the config's own.")
+@watch_option
 @json_option
 @connected
 def train(
     client: Client,
-    config_file: Path,
+    config_file: Path | None,
+    config_id: str | None,
     changes: tuple[str, ...],
     name: str | None,
     watching: bool,
     as_json: bool,
 ) -> None:
-    """Fine-tune: CONFIG is a YAML or JSON file with at least `model` and `dataset`."""
-    written = read_config(config_file, changes)
+    """Fine-tune: CONFIG is a YAML or JSON file with at least `model` and `dataset`.
+
+    Every field and its default: tuneyard configs schema.
+    """
+    if (config_file is None) == (config_id is None):
+        raise click.UsageError("Name a file or a --config-id.")
+    if config_file is None and not changes:
+        _started(client.jobs.train(name=name, config_id=config_id), watching, as_json)
+        return
+    if config_file is None:
+        kept = client.configs.get(config_id or "")
+        written = Written(f"config {kept.id}", changes_in(changes, kept.data), {})
+    else:
+        written = read_config(config_file, changes)
     config, faults = read_finetune(written.values)
     if config is None:
         raise written.refusal(faults)
-    job = client.jobs.train(config, name)
+    _started(client.jobs.train(config, name), watching, as_json)
+
+
+@click.command(epilog=example("merge 01KA1B2C3D4E5F6G7H8J9K0MNP --watch"))
+@click.argument("artifact", metavar="ARTIFACT")
+@click.option("--name", help="What to call the job and the model; default: the adapter's name.")
+@watch_option
+@json_option
+@connected
+def merge(client: Client, artifact: str, name: str | None, watching: bool, as_json: bool) -> None:
+    """Add an adapter into its base model: ARTIFACT is the adapter's id."""
+    config = filled(MergeConfig, artifact=artifact, **({"name": name} if name else {}))
+    _started(client.jobs.merge(config), watching, as_json)
+
+
+def _started(job: Job, watching: bool, as_json: bool) -> None:
     if as_json and not watching:
         show_json(job)
     elif not as_json:

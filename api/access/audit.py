@@ -10,7 +10,12 @@ from api.tables import AuditEvent, Job
 from tuneyard.shapes import JobKind
 
 log = logging.getLogger("tuneyard.api")
-OPERATIONS = {JobKind.FINETUNE: "train", JobKind.BATCH_TEST: "batch_test", JobKind.CHECK: "check"}
+OPERATIONS = {
+    JobKind.FINETUNE: "train",
+    JobKind.BATCH_TEST: "batch_test",
+    JobKind.CHECK: "check",
+    JobKind.MERGE: "merge",
+}
 
 
 def record_event(

@@ -16,6 +16,8 @@ PERMISSIONS: dict[str, str] = {
     "datasets:write": "Record and upload data sets",
     "artifacts:read": "See and download models and reports",
     "artifacts:write": "Record models and reports",
+    "configs:read": "See the configs that are kept",
+    "configs:write": "Keep, change and delete configs",
     "suites:read": "See test suites",
     "suites:write": "Record test suites",
     "tests:read": "See batch tests and their answers",
@@ -36,12 +38,23 @@ _ADMINISTRATION = frozenset(
 )
 _READING = frozenset(name for name in _EVERYTHING - _ADMINISTRATION if name.endswith(":read"))
 
-_TRAINING = frozenset(
-    {"jobs:read", "jobs:write", "metrics:read", "datasets:read", "datasets:write", "artifacts:read"}
-)
-_TESTING = frozenset(
-    {"jobs:read", "tests:read", "tests:write", "suites:read", "suites:write", "artifacts:read"}
-)
+_CONFIGS = frozenset({"configs:read", "configs:write"})
+_TRAINING = _CONFIGS | {
+    "jobs:read",
+    "jobs:write",
+    "metrics:read",
+    "datasets:read",
+    "datasets:write",
+    "artifacts:read",
+}
+_TESTING = _CONFIGS | {
+    "jobs:read",
+    "tests:read",
+    "tests:write",
+    "suites:read",
+    "suites:write",
+    "artifacts:read",
+}
 _WORK = frozenset({"jobs:claim", "artifacts:write", "gpus:write"})
 
 SCOPES: dict[str, frozenset[str]] = {
@@ -57,8 +70,8 @@ SCOPES: dict[str, frozenset[str]] = {
 COARSE: dict[str, frozenset[str]] = {
     "read_public": frozenset({"artifacts:read"}),
     "read_data": _READING,
-    "write_data": frozenset({"datasets:write", "suites:write", "jobs:write", "tests:write"}),
-    "manage_operations": frozenset({"jobs:read", "jobs:write"}),
+    "write_data": frozenset({"datasets:write", "suites:write", "configs:write", "jobs:write", "tests:write"}),
+    "manage_operations": _CONFIGS | {"jobs:read", "jobs:write"},
     "training_data_collection": frozenset({"datasets:read", "datasets:write"}),
     "observations_ingest": frozenset({"gpus:read", "gpus:write"}),
     "preprocessing_process": frozenset({"datasets:write", "suites:write"}),

@@ -1,0 +1,132 @@
+"""Configs that people keep, to ask for work with them again and again."""
+
+import json
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+from pydantic import Discriminator, Tag
+from sqlalchemy import String, cast, func
+from sqlmodel import col
+
+from api import tables
+from api.access.audit import record_event
+from api.access.auth import DatabaseDep, needs
+from api.access.caller import Caller
+from api.access.owned import Limit, Offset, find, owned, page, record
+from api.config_checks import CONFIGS
+from api.openapi_words import or_again
+from api.problems import FORM, Problem
+from api.strict_json import StrictRoute
+from tuneyard.shapes import (
+    ConfigKind,
+    ConfigTag,
+    JobKind,
+    KeptConfig,
+    NewBatchTestConfig,
+    NewFinetuneConfig,
+    NewMergeConfig,
+    Page,
+)
+
+router = APIRouter(prefix="/configs", tags=["configs"], route_class=StrictRoute)
+
+Reader = Annotated[Caller, needs("configs:read")]
+Writer = Annotated[Caller, needs("configs:write")]
+MISSING = "Config not found"
+
+
+def _form(body: Any) -> str:
+    kind = body.get("kind") if isinstance(body, dict) else None
+    return FORM + (kind if kind in ("batch_test", "merge") else "finetune")
+
+
+Keeping = Annotated[
+    Annotated[NewFinetuneConfig, Tag(FORM + "finetune")]
+    | Annotated[NewBatchTestConfig, Tag(FORM + "batch_test")]
+    | Annotated[NewMergeConfig, Tag(FORM + "merge")],
+    Discriminator(_form),
+]
+
+
+@router.post("", status_code=201, responses=or_again(KeptConfig))
+def create_config(caller: Writer, new: Keeping, database: DatabaseDep, response: Response) -> KeptConfig:
+    """Keep a config, with the id that is given or one of ours; the very same again answers 200."""
+    row = tables.Config(id=new.id or tables.new_id(), workspace_id=caller.workspace_id, **_said(new))
+    same = owned(tables.Config, caller.workspace_id).where(tables.Config.id == new.id)
+    taken = f"There is another config with the id {new.id} already"
+    with database.writing() as session:
+        row, is_new = record(session, row, same, taken=taken)
+        if is_new:
+            record_event(session, caller, "config.created", "config", row.id, name=row.name)
+    if not is_new:
+        if any(getattr(row, name) != value for name, value in _said(new).items()):
+            raise Problem(409, taken)
+        response.status_code = 200
+    return KeptConfig.model_validate(row)
+
+
+def _said(new: Keeping) -> dict[str, Any]:
+    data = new.data.model_dump(mode="json", exclude_unset=True)
+    return {"kind": new.kind, "name": new.name, "tags": new.tags, "data": data}
+
+
+@router.get("")
+def list_configs(
+    caller: Reader,
+    database: DatabaseDep,
+    kind: ConfigKind | None = None,
+    tag: Annotated[ConfigTag | None, Query()] = None,
+    limit: Limit = 50,
+    offset: Offset = 0,
+) -> Page[KeptConfig]:
+    """The newest first."""
+    query = owned(tables.Config, caller.workspace_id)
+    if kind is not None:
+        query = query.where(tables.Config.kind == kind)
+    if tag is not None:
+        query = query.where(_holds(tag))
+    with database.reading() as session:
+        return page(session, query, [col(tables.Config.pk).desc()], KeptConfig.model_validate, limit, offset)
+
+
+def _holds(tag: str) -> Any:
+    """Whether a row's JSON list has the tag. No tag has a quote in it; LIKE would not tell its case on SQLite."""
+    tags = cast(col(tables.Config.tags), String)
+    return func.length(func.replace(tags, json.dumps(tag), "")) < func.length(tags)
+
+
+@router.get("/$schema")
+def read_schema(_: Reader, kind: ConfigKind = "finetune") -> dict[str, Any]:
+    """JSON Schema of a kind's `data`, with every field's description and default: what Prefect draws its form from."""
+    return CONFIGS[JobKind(kind)].model_json_schema()
+
+
+@router.get("/{config_id}")
+def get_config(caller: Reader, config_id: str, database: DatabaseDep) -> KeptConfig:
+    with database.reading() as session:
+        return KeptConfig.model_validate(
+            find(session, tables.Config, caller.workspace_id, config_id, MISSING)
+        )
+
+
+@router.put("/{config_id}")
+def replace_config(caller: Writer, config_id: str, new: Keeping, database: DatabaseDep) -> KeptConfig:
+    """All of it anew; what has been asked for with it before stays as it was."""
+    with database.writing() as session:
+        row = find(session, tables.Config, caller.workspace_id, config_id, MISSING)
+        if new.id not in (None, row.id):
+            raise Problem(422, "the id of a config does not change", field="id")
+        for name, value in _said(new).items():
+            setattr(row, name, value)
+        row.updated_at = tables.now()
+        record_event(session, caller, "config.changed", "config", row.id, name=row.name)
+    return KeptConfig.model_validate(row)
+
+
+@router.delete("/{config_id}", status_code=204)
+def delete_config(caller: Writer, config_id: str, database: DatabaseDep) -> None:
+    """Jobs that were asked for with it keep what it said then."""
+    with database.writing() as session:
+        row = find(session, tables.Config, caller.workspace_id, config_id, MISSING)
+        session.delete(row)
+        record_event(session, caller, "config.deleted", "config", row.id, name=row.name)

@@ -1,0 +1,44 @@
+"""Configs that the API keeps: made, listed, changed, and what may stand in one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tuneyard.addresses import object_path
+from tuneyard.async_wire import AsyncWire
+from tuneyard.identifiers import fresh_id
+from tuneyard.shapes import ConfigKind, KeptConfig, NewConfig, Page
+
+
+class AsyncConfigs:
+    """Configs that are kept, to ask for work with again and again."""
+
+    def __init__(self, wire: AsyncWire) -> None:
+        self._wire = wire
+
+    async def create(self, new: NewConfig) -> KeptConfig:
+        """Keep one; a request whose answer was lost is repeated as the same config."""
+        body = new.model_copy(update={"id": new.id or fresh_id()})
+        return await self._wire.ask(KeptConfig, "POST", "/api/v1/configs", body)
+
+    async def list(
+        self, kind: ConfigKind | None = None, tag: str | None = None, limit: int = 50, offset: int = 0
+    ) -> Page[KeptConfig]:
+        """One page, newest first; `limit` is at most 100."""
+        params = {"kind": kind, "tag": tag, "limit": limit, "offset": offset}
+        return await self._wire.ask(Page[KeptConfig], "GET", "/api/v1/configs", params=params)
+
+    async def get(self, config_id: str) -> KeptConfig:
+        return await self._wire.ask(KeptConfig, "GET", object_path("configs", config_id))
+
+    async def replace(self, config_id: str, new: NewConfig) -> KeptConfig:
+        """All of it anew."""
+        return await self._wire.ask(KeptConfig, "PUT", object_path("configs", config_id), new)
+
+    async def delete(self, config_id: str) -> None:
+        await self._wire.tell("DELETE", object_path("configs", config_id))
+
+    async def schema(self, kind: ConfigKind = "finetune") -> dict[str, Any]:
+        """JSON Schema of a kind's `data`, with every field's description and default."""
+        path = "/api/v1/configs/$schema"
+        return await self._wire.ask(dict[str, Any], "GET", path, params={"kind": kind})
