@@ -14,7 +14,7 @@ from tests.cli_fixtures import config_home as config_home
 from tests.cli_fixtures import terminal as terminal
 from tests.kept_fixtures import CONTENT, WEIGHTS, Shelf, digest, kept_files
 from tests.kept_fixtures import shelf as shelf
-from tests.sdk_fixtures import KEY, NOW, Make, page, problem
+from tests.sdk_fixtures import KEY, NOW, URL, Make, page, problem
 from tests.sdk_fixtures import make as make
 from tuneyard import Client, errors
 
@@ -119,6 +119,23 @@ def test_a_server_does_not_choose_where_files_go(make: Make, tmp_path: Path) -> 
     store = Store({})
     with pytest.raises(errors.BadInput, match="no files"):
         make(store)(lambda c: c.artifacts.download("a1", tmp_path / "m"))
+
+
+def test_two_programs_that_download_the_same_do_not_mix(tmp_path: Path) -> None:
+    """The second finds the first in the middle of it, and fills another place."""
+    store = Store({"w": WEIGHTS})
+    second: list[Path] = []
+
+    def meanwhile(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("$download") and not second:
+            with Client(URL, KEY, transport=httpx.MockTransport(store)) as other:
+                second.append(other.artifacts.download("a1", tmp_path / "m"))
+        return store(request)
+
+    with Client(URL, KEY, transport=httpx.MockTransport(meanwhile), patience=0) as first:
+        assert first.artifacts.download("a1", tmp_path / "m") == second[0]
+    assert read(second[0]) == {"w": WEIGHTS}
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 
 def test_an_upload_is_sent_again_as_a_whole(make: Make, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from tuneyard.async_transfers import (
 from tuneyard.async_wire import AsyncWire
 from tuneyard.errors import BadInput
 from tuneyard.shapes import Artifact, ArtifactTree, Dataset, KeptFile, NewArtifact, NewDataset, Page
+from tuneyard.staging import gathering
 
 FILES_A_PAGE = 1000
 Files = list[KeptFile]
@@ -37,6 +39,15 @@ async def _holds(folder: Path, files: Files) -> bool:
     return there == known.keys() and not [
         path for path in there if await digest_of(folder / path) != known[path]
     ]
+
+
+async def _is_there(folder: Path, files: Files) -> bool:
+    """Whether the folder holds the files already. Raises BadInput where it holds something else."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return False
+    if folder.is_dir() and await _holds(folder, files):
+        return True
+    raise BadInput("it is there already and holds something else", file=str(folder))
 
 
 def _publish(part: Path, files: Files, folder: Path) -> None:
@@ -102,12 +113,11 @@ class AsyncDatasets:
             raise BadInput(f"the data set {found.id} was recorded, not uploaded: it lies on {found.uri}")
         path = Path(path)
         path = path / Path(found.file_name).name if path.is_dir() else path
-        part, size = path.with_name(f"{path.name}.part"), found.size_bytes
-        source = object_path("datasets", found.id, "$download")
-        await AsyncDownload(self._wire, source, {}, size, found.sha256).into(
-            part, partial(_tell_sum, told, 0, size)
-        )
-        part.replace(path)
+        source, size = object_path("datasets", found.id, "$download"), found.size_bytes
+        wanted = AsyncDownload(self._wire, source, {}, size, found.sha256)
+        with gathering(path, folder=False) as part:
+            await wanted.into(part, partial(_tell_sum, told, 0, size))
+            part.replace(path)
         flush_names(path.absolute().parent)
         return path
 
@@ -158,15 +168,17 @@ class AsyncArtifacts:
         files, folder, told = await self.files(artifact_id), Path(folder), progress or _silent
         if not files:
             raise BadInput(f"no files were recorded with {artifact_id}: there is nothing to download")
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            if folder.is_dir() and await _holds(folder, files):
-                return folder
-            raise BadInput("it is there already and holds something else", file=str(folder))
-        part, total, had = folder.with_name(f"{folder.name}.part"), sum(f.size_bytes for f in files), 0
-        for file in files:
-            await self._bring(artifact_id, file, part / file.path, partial(_tell_sum, told, had, total))
-            had += file.size_bytes
-        _publish(part, files, folder)
+        if await _is_there(folder, files):
+            return folder
+        total, had = sum(file.size_bytes for file in files), 0
+        with gathering(folder, folder=True) as part:
+            for file in files:
+                await self._bring(artifact_id, file, part / file.path, partial(_tell_sum, told, had, total))
+                had += file.size_bytes
+            if await _is_there(folder, files):  # by another program, meanwhile
+                shutil.rmtree(part)
+            else:
+                _publish(part, files, folder)
         return folder
 
     async def _bring(self, artifact_id: str, file: KeptFile, to: Path, told: Callable[[int], None]) -> None:

@@ -74,7 +74,7 @@ class AsyncDownload:
         await self._fill(part, told)
         whole = await digest_of(part) == self._sha256
         if went_on and not whole:  # what was here before was of another file: once more, from its beginning
-            part.unlink()
+            os.truncate(part, 0)
             await self._fill(part, told)
             whole = await digest_of(part) == self._sha256
         if not whole:
@@ -87,7 +87,7 @@ class AsyncDownload:
         patience."""
         patience = self._wire.patience()
         if part.exists() and part.stat().st_size > self._size:
-            part.unlink()
+            os.truncate(part, 0)
         with part.open("ab") as file:
             while (had := file.tell()) < self._size:
                 answer = await self._wire.open(self._path, self._params, self._from(had), patience)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from tuneyard.addresses import object_path
 from tuneyard.errors import BadInput
 from tuneyard.shapes import Artifact, ArtifactTree, Dataset, KeptFile, NewArtifact, NewDataset, Page
+from tuneyard.staging import gathering
 from tuneyard.transfers import (
     Download,
     FileContent,
@@ -36,6 +38,15 @@ def _holds(folder: Path, files: Files) -> bool:
     known = {file.path: file.sha256 for file in files}
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
     return there == known.keys() and not [path for path in there if digest_of(folder / path) != known[path]]
+
+
+def _is_there(folder: Path, files: Files) -> bool:
+    """Whether the folder holds the files already. Raises BadInput where it holds something else."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return False
+    if folder.is_dir() and _holds(folder, files):
+        return True
+    raise BadInput("it is there already and holds something else", file=str(folder))
 
 
 def _publish(part: Path, files: Files, folder: Path) -> None:
@@ -101,10 +112,11 @@ class Datasets:
             raise BadInput(f"the data set {found.id} was recorded, not uploaded: it lies on {found.uri}")
         path = Path(path)
         path = path / Path(found.file_name).name if path.is_dir() else path
-        part, size = path.with_name(f"{path.name}.part"), found.size_bytes
-        source = object_path("datasets", found.id, "$download")
-        Download(self._wire, source, {}, size, found.sha256).into(part, partial(_tell_sum, told, 0, size))
-        part.replace(path)
+        source, size = object_path("datasets", found.id, "$download"), found.size_bytes
+        wanted = Download(self._wire, source, {}, size, found.sha256)
+        with gathering(path, folder=False) as part:
+            wanted.into(part, partial(_tell_sum, told, 0, size))
+            part.replace(path)
         flush_names(path.absolute().parent)
         return path
 
@@ -155,15 +167,17 @@ class Artifacts:
         files, folder, told = self.files(artifact_id), Path(folder), progress or _silent
         if not files:
             raise BadInput(f"no files were recorded with {artifact_id}: there is nothing to download")
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            if folder.is_dir() and _holds(folder, files):
-                return folder
-            raise BadInput("it is there already and holds something else", file=str(folder))
-        part, total, had = folder.with_name(f"{folder.name}.part"), sum(f.size_bytes for f in files), 0
-        for file in files:
-            self._bring(artifact_id, file, part / file.path, partial(_tell_sum, told, had, total))
-            had += file.size_bytes
-        _publish(part, files, folder)
+        if _is_there(folder, files):
+            return folder
+        total, had = sum(file.size_bytes for file in files), 0
+        with gathering(folder, folder=True) as part:
+            for file in files:
+                self._bring(artifact_id, file, part / file.path, partial(_tell_sum, told, had, total))
+                had += file.size_bytes
+            if _is_there(folder, files):  # by another program, meanwhile
+                shutil.rmtree(part)
+            else:
+                _publish(part, files, folder)
         return folder
 
     def _bring(self, artifact_id: str, file: KeptFile, to: Path, told: Callable[[int], None]) -> None:
