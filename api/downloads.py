@@ -47,13 +47,7 @@ def file_answer(
     """
     size, etag = sum(map(length, pieces)), f'"{digest}"'
     headers = {"Accept-Ranges": "bytes", "ETag": etag, "Content-Disposition": _as_file(name)}
-    part = None
-    if request.method == "GET" and request.headers.get("If-Range", etag) == etag:
-        try:
-            part = part_asked(request.headers.get("Range"), size)
-        except NoSuchPart:
-            request.state.notices["content-range"] = f"bytes */{size}"
-            raise Problem(416, f"There are {size} bytes, and none of those that are asked for") from None
+    part = _part(request, size) if request.headers.get("If-Range", etag) == etag else None
     start, stop = part or (0, size)
     headers["Content-Length"] = str(stop - start)
     if part:
@@ -62,6 +56,16 @@ def file_answer(
     if request.method == "HEAD":
         return Response(None, status, headers, media_type)
     return StreamingResponse(part_of(pieces, start, stop), status, headers, media_type)
+
+
+def _part(request: Request, size: int) -> tuple[int, int] | None:
+    if request.method != "GET":
+        return None
+    try:
+        return part_asked(request.headers.get("Range"), size)
+    except NoSuchPart:
+        request.state.notices["content-range"] = f"bytes */{size}"
+        raise Problem(416, f"There are {size} bytes, and none of those that are asked for") from None
 
 
 def _as_file(name: str) -> str:

@@ -62,9 +62,7 @@ async def upload_dataset(
     name: Name = None,
 ) -> Dataset:
     """Keep the body as the next version of a data set; what that name holds already answers 200."""
-    if not re.fullmatch(FILE_NAME, file_name, re.IGNORECASE):
-        known = ", ".join(KINDS)
-        raise Problem(422, f"a file's name that ends in one of {known} (also packed, .gz)", field="file_name")
+    _demand_known(file_name)
     ending, kind = ending_of(file_name), kind_of(file_name)
     folder = _folder(settings, caller.workspace_id)
     packed = ending.count(".") > 1
@@ -78,6 +76,12 @@ async def upload_dataset(
     if not is_new:
         response.status_code = 200
     return Dataset.model_validate(row)
+
+
+def _demand_known(file_name: str) -> None:
+    if not re.fullmatch(FILE_NAME, file_name, re.IGNORECASE):
+        known = ", ".join(KINDS)
+        raise Problem(422, f"a file's name that ends in one of {known} (also packed, .gz)", field="file_name")
 
 
 def _record(
