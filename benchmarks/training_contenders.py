@@ -26,7 +26,7 @@ from tuneyard import Client
 from tuneyard.configs import WatchdogConfig
 from tuneyard.shapes import MetricPoint
 
-CHART_SECONDS, BEAT_SECONDS = 15.0, 5.0  # as in flows/trainer.py and flows/heartbeat.py
+CHART_SECONDS, BEAT_SECONDS = 20.0, 5.0  # as in flows/trainer.py and flows/heartbeat.py
 TOKEN = "t" * 43
 
 
@@ -59,7 +59,9 @@ def by_hand(task: dict[str, Any], clock: Clock, _: Path) -> None:
     model.train()
     rows = sorted(_token_rows(task, tokenizer), key=lambda row: len(row[0]))
     batches = [rows[at : at + task["batch_size"]] for at in range(0, len(rows), task["batch_size"])]
-    order = torch.randperm(len(batches), generator=torch.Generator().manual_seed(1)).tolist()
+    # The longest first, as ours has it: the warm-up takes it out of both.
+    longest = len(batches) - 1
+    order = [longest, *torch.randperm(longest, generator=torch.Generator().manual_seed(1)).tolist()]
     optimizer = torch.optim.AdamW(model.parameters(), lr=task["learning_rate"], weight_decay=0.0, fused=True)
     steps = task["steps"] + task["warmup"]
     schedule = get_linear_schedule_with_warmup(optimizer, steps // 10, steps)

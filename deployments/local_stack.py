@@ -17,8 +17,17 @@ from pathlib import Path
 from typing import IO, Any
 
 import httpx
+import psutil
 
-from deployments.processes import Server, StartFailed, environment_without, port_is_taken
+from deployments.processes import (
+    Server,
+    StartFailed,
+    end_all,
+    environment_of,
+    environment_without,
+    parent_of,
+    port_is_taken,
+)
 from tuneyard import Client
 from tuneyard.errors import Unreachable
 from tuneyard.shapes import NewApiKey
@@ -231,16 +240,29 @@ def _stop(stack: Stack) -> None:
     """Stop the newest first. A second Ctrl-C must not leave half of it running.
 
     A worker that is told to stop kills its runs before they can say so: they are asked first, and end their jobs.
+    So are those of a worker that was killed.
     """
     heeded = {number: signal.signal(number, signal.SIG_IGN) for number in STOP_SIGNALS}
     try:
         for server in reversed(stack.servers):
             if server.name == "worker":
                 server.end_children(LEAVING)
+                end_all(_runs(stack.home), STOPPING)
             server.stop(STOPPING)
     finally:
         for number, handler in heeded.items():
             signal.signal(number, handler)
+
+
+def _runs(home: Path) -> list[psutil.Process]:
+    """The flow runs on this home; what they have started themselves is their affair."""
+    found = {
+        process.pid: process
+        for process in psutil.process_iter()
+        if (environment := environment_of(process)).get("TUNEYARD_HOME") == str(home)
+        and "PREFECT__FLOW_RUN_ID" in environment
+    }
+    return [process for process in found.values() if parent_of(process) not in found]
 
 
 def stop_on_signals() -> None:

@@ -111,12 +111,41 @@ class Server:
         if self.process.poll() is None:
             self.process.terminate()
             self.process.send_signal(signal.SIGCONT)
-        _, left = psutil.wait_procs(family, timeout=grace)
-        for straggler in left:
-            with suppress(psutil.NoSuchProcess):
-                straggler.kill()
-        psutil.wait_procs(left, timeout=5)
+        _kill_after(family, grace)
         self.process.wait()
+
+
+def end_all(processes: list[psutil.Process], grace: float) -> None:
+    """SIGTERM to each, then SIGKILL to those that are left after `grace` seconds."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
+    _kill_after(processes, grace)
+
+
+def _kill_after(processes: list[psutil.Process], grace: float) -> None:
+    _, left = psutil.wait_procs(processes, timeout=grace)
+    for straggler in left:
+        with suppress(psutil.NoSuchProcess):
+            straggler.kill()
+    psutil.wait_procs(left, timeout=5)
+
+
+def environment_of(process: psutil.Process) -> dict[str, str]:
+    """What it was started with; nothing of one that has just ended, or is another user's."""
+    try:
+        found: dict[str, str] = process.environ()
+    except psutil.Error:
+        return {}
+    return found
+
+
+def parent_of(process: psutil.Process) -> int | None:
+    """Its parent's pid; None once it has ended."""
+    try:
+        return int(process.ppid())
+    except psutil.NoSuchProcess:
+        return None
 
 
 def _is_at_work(process: psutil.Process) -> bool:

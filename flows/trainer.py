@@ -27,7 +27,7 @@ from tuneyard.errors import BadInput, Diverged, TuneyardError
 from tuneyard.shapes import Job, MetricPoint
 
 BAR_SECONDS = 3.0
-CHART_SECONDS = 15.0
+CHART_SECONDS = 20.0
 
 
 @task(cache_policy=NO_CACHE)

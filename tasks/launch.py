@@ -26,7 +26,7 @@ from tuneyard.errors import BadInput, ProcessKilled, WorkFailed
 REPOSITORY = Path(__file__).resolve().parent.parent
 LAST_LINES = 15
 SUMMARY_LINES = 45  # torch.distributed.run ends with a table, below what the rank said that failed
-TICK = 0.05
+TICK = 0.2
 LONGEST_LINE = 500  # in an error message; a flood's lines would not fit into the record
 # OpenMP threads that wait by spinning starve one another as soon as anything else wants the cores.
 GENTLE = {"OMP_WAIT_POLICY": "PASSIVE"}

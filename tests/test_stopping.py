@@ -85,13 +85,16 @@ def _jobs(home: Path) -> list[tuple[str, str]]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("worker", ["alive", "killed"])
 def test_a_job_that_runs_when_the_stack_is_stopped_goes_on_when_it_is_started_again(
-    tmp_path: Path, short_config: dict[str, Any], unbroken: Outcome
+    tmp_path: Path, short_config: dict[str, Any], unbroken: Outcome, worker: str
 ) -> None:
     home = tmp_path / "home"
     with running_stack(home, free_port(), free_port(), poll_seconds=1.0) as stack:
         job_id = train(stack, short_config)
         reaches(stack, job_id, 100)
+        if worker == "killed":
+            _workers(home)[0].kill()
     assert _of_home(home) == []
     with running_stack(home, free_port(), free_port(), poll_seconds=1.0) as stack:
         job = completed(stack, job_id)
