@@ -31,6 +31,14 @@ __all__ = [
 ]  # fixtures for every file
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With `-n 2`: whatever disturbs the stack stays in one process, and the tests of a file in one as well."""
+    for item in items:
+        on_stack = "stack" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("stack" if on_stack else item.path.name))
+
+
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A real Prefect server, a real process worker and a real API process, on free ports and a fresh home."""

@@ -57,6 +57,7 @@ def test_bad_data_suites_and_models_fail_the_job_with_the_reason(
         assert said in run["state"]["message"]
 
 
+@pytest.mark.slow
 def test_an_api_that_is_down_at_start_fails_the_run_with_one_clear_message(
     stack: Stack, tiny_model: Path
 ) -> None:

@@ -39,6 +39,7 @@ def test_a_run_that_diverges_is_paused_where_the_config_wants_that(
     assert "diverged" in said[0].message
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_run_without_room_for_its_checkpoints_is_stopped_where_the_config_wants_that(
     stack: Stack, short_config: dict[str, Any]

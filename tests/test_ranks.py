@@ -149,8 +149,9 @@ def test_parts_are_not_taken_up_by_another_kind_or_number_of_ranks(
     assert kind.value.field == "distributed"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("method", ["full", pytest.param("lora", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("method", ["full", "lora"])
 def test_parts_that_are_stopped_go_on_to_the_same_losses_and_weights(
     tmp_path: Path, model: Path, method: str
 ) -> None:
@@ -184,6 +185,7 @@ def test_parts_that_are_stopped_go_on_to_the_same_losses_and_weights(
     assert method == "lora" or resumed["best_step"] < resumed["steps"]
 
 
+@pytest.mark.slow
 def test_parts_whose_loss_is_no_number_end_the_run(tmp_path: Path) -> None:
     plan = train_plan(tmp_path / "run", make_broken_model(tmp_path / "broken"), distributed="fsdp")
     with pytest.raises(Diverged, match="the loss at step 1 is nan"):

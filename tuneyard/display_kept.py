@@ -66,9 +66,10 @@ def model_card(model: Artifact, now: datetime) -> str:
     )
 
 
-def files_table(files: Iterable[KeptFile], width: int) -> str:
-    columns = [Column("FILE", elastic=True), Column("SIZE", right=True), Column("SHA-256")]
-    return table(columns, [(one.path, size(one.size_bytes), one.sha256) for one in files], width)
+def files_table(files: Iterable[KeptFile]) -> str:
+    """As wide as it has to be: half a path or digest is no use."""
+    columns = [Column("FILE"), Column("SIZE", right=True), Column("SHA-256")]
+    return table(columns, [(one.path, size(one.size_bytes), one.sha256) for one in files], 0)
 
 
 def tree_lines(tree: ArtifactTree) -> str:

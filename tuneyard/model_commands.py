@@ -18,7 +18,6 @@ from tuneyard.options import (
     show,
     show_json,
     show_page,
-    width,
 )
 
 ID = "01KA1B2C3D4E5F6G7H8J9K0MNP"
@@ -50,7 +49,7 @@ def show_model(client: Client, model_id: str, as_json: bool) -> None:
     files = client.artifacts.files(model_id)
     if files:
         click.echo()
-        click.echo(display_kept.files_table(islice(files, display_kept.FILES_SHOWN), width()))
+        click.echo(display_kept.files_table(islice(files, display_kept.FILES_SHOWN)))
     if len(files) > display_kept.FILES_SHOWN:
         click.echo(f"and {len(files) - display_kept.FILES_SHOWN} more files", err=True)
 
