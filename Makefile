@@ -19,10 +19,13 @@ demo: setup  ## A real model batch-tested, fine-tuned and batch-tested again, on
 up: setup  ## The whole stack on this machine, until Ctrl-C (API_PORT=8400 PREFECT_PORT=4200)
 	@$(BIN)/python -m deployments.up
 
+# What disturbs the one stack mostly waits: it runs beside all other tests, and is shown after them.
 test: setup  ## Every promise, on real servers and a tiny model
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	@$(BIN)/python -m pytest -m "stack and not slow" > .stack.log 2>&1 & stack=$$!; \
+	 $(BIN)/python -m pytest -m "not stack and not slow"; others=$$?; \
+	 wait $$stack; stack=$$?; cat .stack.log; exit $$((others || stack))
 
 check: setup  ## Lint, format and types alone
 	$(BIN)/ruff check .

@@ -31,12 +31,10 @@ __all__ = [
 ]  # fixtures for every file
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With `-n 2`: whatever disturbs the stack stays in one process, and the tests of a file in one as well."""
-    for item in items:
-        on_stack = "stack" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("stack" if on_stack else item.path.name))
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """`make test` runs what disturbs the stack beside all other tests."""
+    if "stack" in getattr(item, "fixturenames", ()):
+        item.add_marker("stack")
 
 
 @pytest.fixture(scope="session")
