@@ -67,7 +67,23 @@ def _fine_tune(order: Order, report: RunReport) -> dict[str, Any]:
     hashes = _hashes(order, taught, evaluated)
     if rank() == 0:
         hold_to(fingerprint(config, hashes) | {"gpus": ranks()}, order.folder / "checkpoints")
-    return _trained(order, config, device, taught, evaluated, hashes, report)
+    try:
+        result = _trained(order, config, device, taught, evaluated, hashes, report)
+    except SystemExit:
+        _part()
+        raise
+    _part()
+    return result
+
+
+def _part() -> None:
+    """Leave the other ranks in good order: gloo's threads abort a process that ends while they live. Not after an
+    error, when it might wait for one that is stuck."""
+    if ranks() > 1:
+        import torch
+
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
 
 
 def _one_card() -> None:
