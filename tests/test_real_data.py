@@ -47,7 +47,7 @@ def conversations(tmp_path: Path) -> Path:
                     {"role": ("user", "assistant")[at % 2], "content": str(turn)}
                     for at, turn in enumerate(turns[: len(turns) // 2 * 2])
                 ]
-                if messages:
+                if messages and all(message["content"].strip() for message in messages):
                     file.write(json.dumps({"messages": messages}) + "\n")
     return rows
 
