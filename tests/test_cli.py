@@ -21,7 +21,8 @@ from tests.sdk_fixtures import config_home as config_home
 from tests.sdk_fixtures import record as record
 from tests.unasync import ROOT
 from tuneyard import cli
-from tuneyard.shapes import ApiKey, BatchTest, HostSample, Job, MetricRow, Page, Prediction
+from tuneyard.batch_shapes import BatchTest, Prediction
+from tuneyard.shapes import ApiKey, HostSample, Job, MetricRow, Page
 
 RUN = [sys.executable, "-m", "tuneyard.cli"]
 
