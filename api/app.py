@@ -20,6 +20,7 @@ from api.openapi_words import describe
 from api.problems import answer_with_problems
 from api.request_log import RequestLog, log_to_stderr
 from api.routes import (
+    aliases,
     api_keys,
     artifact_files,
     artifacts,
@@ -52,6 +53,7 @@ RESOURCES = (
     data_sets,
     artifact_files,
     artifacts,
+    aliases,
     suites,
     batch_tests,
     gpus,

@@ -9,13 +9,13 @@ from api import tables
 from api.access.owned import find, owned
 from api.launches import Launches
 from api.problems import Problem
-from api.tables import Artifact, Dataset
+from api.tables import Artifact, Dataset, ModelAlias
 from tuneyard.batch_configs import BatchTestConfig
 from tuneyard.config_words import Config
 from tuneyard.configs import FinetuneConfig, MergeConfig, PipelineConfig
 from tuneyard.shapes import Diagnostic, JobKind
 
-ARTIFACT, DATASET = "artifact:", "dataset:"
+ARTIFACT, ALIAS, DATASET = "artifact:", "alias:", "dataset:"
 MODELS = ("base", "model", "adapter", "merged")
 CONFIGS: dict[JobKind, type[Config]] = {
     JobKind.FINETUNE: FinetuneConfig,
@@ -35,6 +35,8 @@ def look_up(session: Session, workspace_id: int, config: FinetuneConfig) -> list
 
 
 def _model(session: Session, workspace_id: int, named: str) -> Iterator[Diagnostic]:
+    if named.startswith(ALIAS):
+        yield from _alias(session, workspace_id, named.removeprefix(ALIAS))
     if not named.startswith(ARTIFACT):
         return
     artifact_id = named.removeprefix(ARTIFACT)
@@ -42,6 +44,13 @@ def _model(session: Session, workspace_id: int, named: str) -> Iterator[Diagnost
     if found is None or found.kind not in MODELS:
         what = f"is a {found.kind}, not a model" if found else "is not recorded here"
         message = f"the artifact {artifact_id} {what}; tuneyard's models: GET /api/v1/artifacts"
+        yield Diagnostic(severity="error", code="no_such_model", message=message, field="model")
+
+
+def _alias(session: Session, workspace_id: int, name: str) -> Iterator[Diagnostic]:
+    alias = session.exec(owned(ModelAlias, workspace_id).where(ModelAlias.name == name)).first()
+    if alias is None or alias.artifact_id is None:
+        message = f"the alias {name} stands for no model; those that there are: GET /api/v1/aliases"
         yield Diagnostic(severity="error", code="no_such_model", message=message, field="model")
 
 

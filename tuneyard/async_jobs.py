@@ -9,7 +9,8 @@ from typing import Any
 
 from tuneyard.addresses import object_path
 from tuneyard.async_wire import AsyncWire
-from tuneyard.configs import FinetuneConfig, MergeConfig
+from tuneyard.batch_shapes import PipelineRequest
+from tuneyard.configs import FinetuneConfig, MergeConfig, PipelineConfig
 from tuneyard.identifiers import fresh_id
 from tuneyard.shapes import (
     Beat,
@@ -91,6 +92,20 @@ class AsyncJobs:
         """Have an adapter added into its base model, as `train` has a model trained."""
         body = MergeRequest(**_asked(config=config, config_id=config_id, name=name), id=job_id or fresh_id())
         return await self._wire.ask(Job, "POST", "/api/v1/ml/$merge", body)
+
+    async def pipeline(
+        self,
+        config: PipelineConfig | None = None,
+        name: str | None = None,
+        job_id: str | None = None,
+        *,
+        config_id: str | None = None,
+    ) -> Job:
+        """Have a model fine-tuned, tested and, where it is better, promoted, as `train` has one trained."""
+        body = PipelineRequest(
+            **_asked(config=config, config_id=config_id, name=name), id=job_id or fresh_id()
+        )
+        return await self._wire.ask(Job, "POST", "/api/v1/ml/$pipeline", body)
 
     async def validate(
         self, config: dict[str, Any] | None = None, run: bool = False, *, config_id: str | None = None

@@ -15,6 +15,7 @@ import click
 from pydantic import TypeAdapter
 
 from tuneyard import __version__, display, exit_codes
+from tuneyard.alias_commands import list_aliases, list_moves, promote, undo
 from tuneyard.audit_command import audit
 from tuneyard.auth_commands import auth
 from tuneyard.batch_shapes import Prediction
@@ -29,6 +30,7 @@ from tuneyard.key_commands import keys
 from tuneyard.keys import redact
 from tuneyard.model_commands import models
 from tuneyard.options import connected, example, json_option, paged, show_page, width
+from tuneyard.pipeline_command import pipeline
 from tuneyard.shapes import HostSample
 from tuneyard.train_commands import check, merge, train
 from tuneyard.user_commands import users
@@ -68,10 +70,12 @@ def cli(api_url: str | None, patience: float) -> None:  # `connect` reads them f
     """Start fine-tunes; look at them, at batch tests and GPUs; manage API keys and people."""
 
 
-for command in (train, check, merge, configs, jobs, models, datasets, auth, keys, users, audit):
+for command in (train, check, merge, pipeline, configs, jobs, models, datasets, auth, keys, users, audit):
     cli.add_command(command)
 for command in (pause, resume, events, logs, errors):
     jobs.add_command(command)
+for command in (list_aliases, list_moves, promote, undo):
+    models.add_command(command)
 
 
 @cli.command("metrics", epilog=example("metrics 01KA1B2C3D4E5F6G7H8J9K0MNP --limit 50"))

@@ -15,6 +15,7 @@ _KINDS = {
     JobKind.BATCH_TEST: "test",
     JobKind.CHECK: "check",
     JobKind.MERGE: "merge",
+    JobKind.PIPELINE: "gate",
 }
 
 

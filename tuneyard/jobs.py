@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from tuneyard.addresses import object_path
-from tuneyard.configs import FinetuneConfig, MergeConfig
+from tuneyard.batch_shapes import PipelineRequest
+from tuneyard.configs import FinetuneConfig, MergeConfig, PipelineConfig
 from tuneyard.identifiers import fresh_id
 from tuneyard.shapes import (
     Beat,
@@ -92,6 +93,20 @@ class Jobs:
         """Have an adapter added into its base model, as `train` has a model trained."""
         body = MergeRequest(**_asked(config=config, config_id=config_id, name=name), id=job_id or fresh_id())
         return self._wire.ask(Job, "POST", "/api/v1/ml/$merge", body)
+
+    def pipeline(
+        self,
+        config: PipelineConfig | None = None,
+        name: str | None = None,
+        job_id: str | None = None,
+        *,
+        config_id: str | None = None,
+    ) -> Job:
+        """Have a model fine-tuned, tested and, where it is better, promoted, as `train` has one trained."""
+        body = PipelineRequest(
+            **_asked(config=config, config_id=config_id, name=name), id=job_id or fresh_id()
+        )
+        return self._wire.ask(Job, "POST", "/api/v1/ml/$pipeline", body)
 
     def validate(
         self, config: dict[str, Any] | None = None, run: bool = False, *, config_id: str | None = None

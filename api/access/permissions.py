@@ -16,6 +16,7 @@ PERMISSIONS: dict[str, str] = {
     "datasets:write": "Record and upload data sets",
     "artifacts:read": "See and download models and reports",
     "artifacts:write": "Record models and reports",
+    "aliases:write": "Let an alias stand for another model",
     "configs:read": "See the configs that are kept",
     "configs:write": "Keep, change and delete configs",
     "suites:read": "See test suites",
@@ -46,6 +47,7 @@ _TRAINING = _CONFIGS | {
     "datasets:read",
     "datasets:write",
     "artifacts:read",
+    "aliases:write",
 }
 _TESTING = _CONFIGS | {
     "jobs:read",

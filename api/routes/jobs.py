@@ -186,7 +186,8 @@ def update_job(holder: Annotated[JobCaller, own_job()], facts: JobFacts, databas
 def _learn(session: Session, job: tables.Job, facts: JobFacts) -> None:
     learnt = facts.model_dump(exclude_unset=True, exclude={"suite_id", "current_step"})
     for name, value in learnt.items():
-        setattr(job, name, value)
+        if value is not None or name != "model":
+            setattr(job, name, value)
     is_test = job.kind == JobKind.BATCH_TEST
     if (
         facts.current_step is not None and not is_test

@@ -17,8 +17,9 @@ from api.openapi_words import or_again
 from api.problems import Problem
 from api.routes.jobs import record_job
 from api.strict_json import StrictRoute
+from tuneyard.batch_shapes import PipelineRequest
 from tuneyard.config_faults import read_finetune
-from tuneyard.configs import FinetuneConfig, MergeConfig
+from tuneyard.configs import FinetuneConfig, MergeConfig, PipelineConfig
 from tuneyard.shapes import (
     Job,
     JobKind,
@@ -73,6 +74,38 @@ def merge(
         kind=JobKind.MERGE,
         name=asked.name or config.name,
         model=ARTIFACT + config.artifact_id,
+        config=config.model_dump(mode="json"),
+        max_restarts=config.max_restarts,
+    )
+    job, is_new = launch(database, launches, caller, new)
+    if not is_new:
+        response.status_code = 200
+    return Job.model_validate(job)
+
+
+@router.post("/$pipeline", status_code=202, responses=or_again(Job) | {404: {}})
+def pipeline(
+    caller: Annotated[Caller, needs("aliases:write")],
+    asked: PipelineRequest,
+    database: DatabaseDep,
+    launches: LaunchesDep,
+    response: Response,
+) -> Job:
+    """Have a model fine-tuned, tested beside what it came from, and promoted where it is better; the same `id` again
+    answers the job that is there, with 200."""
+    with database.reading() as session:
+        config = asked.config or cast(
+            PipelineConfig, kept_config(session, caller.workspace_id, JobKind.PIPELINE, asked.config_id or "")
+        )
+        faults = look_up(session, caller.workspace_id, config.finetune)
+    for fault in faults:
+        raise Problem(422, fault.message, field=f"config.finetune.{fault.field}")
+    new = NewJob(
+        id=asked.id,
+        kind=JobKind.PIPELINE,
+        name=asked.name or config.name,
+        model=config.finetune.model,
+        dataset=config.finetune.dataset,
         config=config.model_dump(mode="json"),
         max_restarts=config.max_restarts,
     )
