@@ -84,6 +84,7 @@ TABLE: dict[tuple[str, str], str] = {
     ("POST", f"{V1}/batch-tests"): "tests:write",
     ("GET", f"{V1}/batch-tests"): "tests:read",
     ("GET", f"{V1}/batch-tests/{{job_id}}"): "tests:read",
+    ("POST", f"{V1}/batch-tests/compare"): "tests:read",
     ("POST", f"{V1}/batch-tests/{{job_id}}/predictions"): RUN,
     ("GET", f"{V1}/batch-tests/{{job_id}}/predictions"): "tests:read",
     ("POST", f"{V1}/gpus/samples"): "gpus:write",
