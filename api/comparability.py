@@ -15,8 +15,8 @@ from tuneyard.shapes import JobStatus
 Run = tuple[tables.Job, tables.TestRun]
 
 _SCORERS: TypeAdapter[list[Scorer]] = TypeAdapter(list[Scorer])
-# A difference in these is one in how the answers came about: told, not refused.
-_TOLD = (
+# Two that differ in these are compared, and it is told.
+HOW_ANSWERED = (
     "precision",
     "engine",
     "seed",
@@ -65,7 +65,7 @@ def setting(config: dict[str, Any], name: str) -> Any:
 def what_differs(baseline: Run, candidate: Run) -> list[str]:
     """Notes on settings that are not the same."""
     old, new = baseline[0].config, candidate[0].config
-    pairs = [(name, setting(old, name), setting(new, name)) for name in _TOLD]
+    pairs = [(name, setting(old, name), setting(new, name)) for name in HOW_ANSWERED]
     notes = [f"{name} differs: {first} and {second}" for name, first, second in pairs if first != second]
     if "fast" in (setting(old, "precision"), setting(new, "precision")):
         notes.append("precision fast: an answer can change with its neighbours in the batch")

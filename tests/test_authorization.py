@@ -85,6 +85,8 @@ TABLE: dict[tuple[str, str], str] = {
     ("GET", f"{V1}/batch-tests"): "tests:read",
     ("GET", f"{V1}/batch-tests/{{job_id}}"): "tests:read",
     ("POST", f"{V1}/batch-tests/compare"): "tests:read",
+    ("GET", f"{V1}/batch-tests/{{job_id}}/summary"): "tests:read",
+    ("GET", f"{V1}/batch-tests/{{job_id}}/report"): "tests:read",
     ("POST", f"{V1}/batch-tests/{{job_id}}/predictions"): RUN,
     ("GET", f"{V1}/batch-tests/{{job_id}}/predictions"): "tests:read",
     ("POST", f"{V1}/gpus/samples"): "gpus:write",
