@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from tests.api_fixtures import Office
 from tests.comparison_fixtures import FAILED, TESTS, answer, artifact, recorded, suite_of
+from tuneyard import AsyncClient, Client
+from tuneyard.batch_shapes import Comparison, TestSummary
 
 BASE = [answer(n, 0.0) for n in range(50)]
 TUNED = [answer(n, float(n != 7)) for n in range(50)]
@@ -171,3 +174,30 @@ def test_another_workspace_s_run_is_not_found(office: Office, sqlite_served: Any
     theirs = recorded(elsewhere, suite_of(elsewhere, 50), TUNED)
     assert refusal(office, base, theirs)[:2] == (404, "Batch test not found")
     elsewhere.http.close()
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_both_clients_sum_up_compare_and_report(office: Office, kind: str) -> None:
+    suite = suite_of(office, 50)
+    base, tuned = recorded(office, suite, BASE), recorded(office, suite, TUNED)
+    key = office.key("testing")
+
+    async def asked() -> tuple[TestSummary, Comparison, str]:
+        async with AsyncClient(office.served.url, key) as client:
+            tests = client.tests
+            return (
+                await tests.summary(tuned),
+                await tests.compare(base, tuned, alpha=0.01, margin=0.2),
+                await tests.report(tuned, base),
+            )
+
+    if kind == "async":
+        summary, found, page = asyncio.run(asked())
+    else:
+        with Client(office.served.url, key) as client:
+            summary = client.tests.summary(tuned)
+            found = client.tests.compare(base, tuned, alpha=0.01, margin=0.2)
+            page = client.tests.report(tuned, base)
+    assert (summary.overall.passed, found.verdict, found.alpha) == (49, "better", 0.01)
+    assert page.startswith("<!doctype html>")
+    assert "<strong>Better</strong>" in page
