@@ -108,10 +108,9 @@ def compare(run: JobRun, config: PipelineConfig, tests: dict[str, str]) -> dict[
     run.at("Comparing")
     found = {}
     for name in tests.keys() - {"tuned"}:
-        request = CompareRequest(
-            baseline=tests[name], candidate=tests["tuned"], alpha=config.alpha, margin=config.margin
+        found[name] = run.service.tests.compare(
+            tests[name], tests["tuned"], alpha=config.alpha, margin=config.margin
         )
-        found[name] = run.service.tests.compare(request)
         run.log.info("Beside %s: %s. %s", name, found[name].verdict, found[name].reason)
     if found["base"].no_effect:
         raise WorkFailed(f"The fine-tune had no effect: {found['base'].reason}")

@@ -142,8 +142,10 @@ def test_promotions_at_once_are_one_move(lab: Lab) -> None:
 def test_another_workspace_s_alias_is_another_one(lab: Lab) -> None:
     base, tuned = lab.test("base", 0), lab.model("tuned")
     assert lab.promote(tuned, base, lab.test(f"artifact:{tuned}", 18)).status_code == 200
-    stranger = Lab(Office(lab.office.served))
+    office = Office(lab.office.served)
+    stranger = Lab(office)
     assert (stranger.holder(), stranger.undo().status_code) == (None, 404)
+    office.http.close()
 
 
 def test_reports_are_no_models(lab: Lab) -> None:

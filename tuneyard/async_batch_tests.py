@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 from tuneyard.addresses import object_path
+from tuneyard.async_comparisons import AsyncComparisons
 from tuneyard.async_wire import AsyncWire
 from tuneyard.batch_shapes import (
     BatchTest,
@@ -38,7 +39,7 @@ class AsyncSuites:
         return await self._wire.ask(Suite, "GET", object_path("test-suites", suite_id))
 
 
-class AsyncTests:
+class AsyncTests(AsyncComparisons):
     """Batch tests and their predictions; claim, cancel and end one as the job of the same id."""
 
     def __init__(self, wire: AsyncWire) -> None:

@@ -15,6 +15,7 @@ from tuneyard.batch_shapes import (
     PredictionBatch,
     Suite,
 )
+from tuneyard.comparisons import Comparisons
 from tuneyard.shapes import Page, Reported
 from tuneyard.wire import Wire
 
@@ -39,7 +40,7 @@ class Suites:
         return self._wire.ask(Suite, "GET", object_path("test-suites", suite_id))
 
 
-class Tests:
+class Tests(Comparisons):
     """Batch tests and their predictions; claim, cancel and end one as the job of the same id."""
 
     def __init__(self, wire: Wire) -> None:

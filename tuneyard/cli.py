@@ -20,6 +20,7 @@ from tuneyard.audit_command import audit
 from tuneyard.auth_commands import auth
 from tuneyard.batch_shapes import Prediction
 from tuneyard.client import Client
+from tuneyard.compare_commands import compare, report
 from tuneyard.config_commands import configs
 from tuneyard.credentials import DEFAULT_ENVIRONMENT, DEFAULT_NAME, DEFAULT_URL
 from tuneyard.dataset_commands import datasets
@@ -91,6 +92,10 @@ def show_metrics(client: Client, job_id: str, limit: int, offset: int, as_json: 
 @cli.group(epilog=example("tests list"))
 def tests() -> None:
     """Batch tests and their answers."""
+
+
+tests.add_command(compare)
+tests.add_command(report)
 
 
 @tests.command("list", epilog=example("tests list --limit 5"))

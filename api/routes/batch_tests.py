@@ -62,7 +62,8 @@ def own_run(
     return holder
 
 
-def _shown(pair: Run) -> BatchTest:
+def shown(pair: Run) -> BatchTest:
+    """As the API tells it."""
     job, run = pair
     counts = run.model_dump(
         include={"suite", "suite_id", "completed_prompts", "failed_prompts", "passed_prompts", "archived_at"}
@@ -101,7 +102,7 @@ def create_test(
             run = session.get_one(tables.TestRun, row.pk)
     if is_new:
         log_operation(caller, row)
-    return _shown((row, run))
+    return shown((row, run))
 
 
 @router.get("")
@@ -118,12 +119,12 @@ def list_tests(
         .where(tables.Job.workspace_id == caller.workspace_id)
     )
     with database.reading() as session:
-        return page(session, query, [col(tables.Job.pk).desc()], _shown, limit, offset)
+        return page(session, query, [col(tables.Job.pk).desc()], shown, limit, offset)
 
 
 @router.get("/{job_id}")
 def get_test(run: Annotated[Run, owned_run("tests:read")]) -> BatchTest:
-    return _shown(run)
+    return shown(run)
 
 
 @router.post("/{job_id}/predictions")
