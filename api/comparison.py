@@ -16,7 +16,7 @@ from api import tables
 from api.comparability import Run, demand_comparable, setting, what_differs
 from api.lineage import is_made_from
 from api.problems import Problem
-from api.routes.batch_tests import find_run, shown
+from api.routes.batch_tests import find_run, shown_test
 from api.verdicts import Found, Pair, judge
 from tuneyard.batch_shapes import ChangedPrompt, CompareRequest, Comparison, TagComparison
 
@@ -59,8 +59,8 @@ def compare_runs(session: Session, workspace_id: int, request: CompareRequest) -
     if no_effect:
         found = Found("same", NO_EFFECT, found.difference, found.mcnemar)
     return Comparison(
-        baseline=shown(baseline),
-        candidate=shown(candidate),
+        baseline=shown_test(baseline),
+        candidate=shown_test(candidate),
         verdict=found.verdict,
         reason=found.reason,
         no_effect=no_effect,

@@ -12,7 +12,7 @@ from sqlmodel import Session, col
 from api import tables
 from api.comparability import Run
 from api.paired_statistics import mean_interval
-from api.routes.batch_tests import shown
+from api.routes.batch_tests import shown_test
 from tuneyard.batch_shapes import GroupFigures, Interval, TestSummary
 
 QUANTILES = (50, 90, 99)
@@ -37,7 +37,7 @@ def summary_of(session: Session, run: Run) -> TestSummary:
     rows = _rows(session, run[0].pk)
     outcomes = [row for row in rows if row.failed or row.score is not None]
     return TestSummary(
-        test=shown(run),
+        test=shown_test(run),
         overall=_figures(outcomes),
         tags=_by_tag(outcomes),
         scorers=_by_scorer(rows),

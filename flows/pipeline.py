@@ -15,7 +15,7 @@ from flows.parts import Parts
 from flows.service_key import DEFAULT_CREDENTIALS
 from tuneyard import Client
 from tuneyard.batch_configs import BatchTestConfig
-from tuneyard.batch_shapes import CompareRequest, Comparison, Promotion
+from tuneyard.batch_shapes import Comparison, Promotion
 from tuneyard.configs import PipelineConfig
 from tuneyard.errors import Conflict, NotFound, WorkFailed
 from tuneyard.shapes import JobKind, NewJob
@@ -92,7 +92,7 @@ def _start_test(
         name=f"{name} of {run.job.name}"[:255],
         compare_with=beside,
     )
-    parts.start(name, lambda job_id: run.service.tests.run(test, job_id=job_id))
+    parts.start(name, lambda job_id: run.service.tests.run(test, test_id=job_id))
 
 
 def _holder(run: JobRun, alias: str) -> str | None:

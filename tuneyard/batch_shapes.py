@@ -156,6 +156,14 @@ class BatchTest(Shape):
     ended_at: Utc | None = None
     archived_at: Utc | None = None
 
+    @property
+    def progress(self) -> float:
+        """Percent of the prompts that have an answer or their own error; a completed test is at 100."""
+        if self.status == JobStatus.COMPLETED:
+            return 100.0
+        done = self.completed_prompts + self.failed_prompts
+        return min(100.0, 100.0 * done / self.total_prompts) if self.total_prompts else 0.0
+
 
 class NewPrediction(Request):
     """One answer. `step` is the optimizer step of a model in training, 0 in a batch test. A scorer that is not

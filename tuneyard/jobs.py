@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from tuneyard.addresses import object_path
 from tuneyard.batch_shapes import PipelineRequest
@@ -109,11 +109,20 @@ class Jobs:
         return self._wire.ask(Job, "POST", "/api/v1/ml/$pipeline", body)
 
     def validate(
-        self, config: dict[str, Any] | None = None, run: bool = False, *, config_id: str | None = None
+        self,
+        config: dict[str, Any] | None = None,
+        run: bool = False,
+        *,
+        config_id: str | None = None,
+        kind: Literal["finetune", "batch_test"] | None = None,
     ) -> Validation:
-        """What the API can see of a fine-tune's config, or of one that is kept; with `run`, the job that looks at the
-        model and the rows."""
-        body = ValidateRequest(**_asked(config=config, config_id=config_id), run=run)
+        """What the API can see of a config, or of one that is kept; with `run`, the job that looks at the model and
+        the rows of a fine-tune's.
+
+        Args:
+            kind: What it is a config of; default: a fine-tune.
+        """
+        body = ValidateRequest(**_asked(config=config, config_id=config_id, kind=kind), run=run)
         return self._wire.ask(Validation, "POST", "/api/v1/ml/$validate", body)
 
     def list(

@@ -416,8 +416,10 @@ class MergeRequest(StartRequest):
 
 class ValidateRequest(Asking):
     config: JsonObject | None = None
+    kind: Literal["finetune", "batch_test"] = "finetune"
     run: Flag = Field(
-        False, description="Also start the `check` flow, which looks at the model and the data."
+        False,
+        description="Of a fine-tune's: also start the `check` flow, which looks at the model and the data.",
     )
 
 

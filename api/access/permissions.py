@@ -22,7 +22,7 @@ PERMISSIONS: dict[str, str] = {
     "suites:read": "See test suites",
     "suites:write": "Record test suites",
     "tests:read": "See batch tests and their answers",
-    "tests:write": "Record batch tests",
+    "tests:write": "Record, start, cancel, archive and delete batch tests",
     "gpus:read": "See GPU readings",
     "gpus:write": "Record GPU readings",
     "keys:own": "Make keys no wider than oneself, and manage those",
