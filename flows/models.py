@@ -14,7 +14,8 @@ from tuneyard.errors import BadInput, Conflict, NotFound
 from tuneyard.home import home
 from tuneyard.shapes import Artifact, JobFacts
 
-ARTIFACT, ALIAS = "artifact:", "alias:"
+ARTIFACT = "artifact:"
+ALIAS = "alias:"
 
 
 @task(cache_policy=NO_CACHE)

@@ -10,7 +10,7 @@ from prefect.client.schemas.objects import State
 
 from flows.job_run import JobRun, as_job
 from flows.lost_runs import close_run
-from flows.models import ARTIFACT
+from flows.models import ALIAS, ARTIFACT
 from flows.parts import Parts
 from flows.service_key import DEFAULT_CREDENTIALS
 from tuneyard import Client
@@ -73,7 +73,8 @@ def fine_tune(run: JobRun, parts: Parts, config: PipelineConfig) -> str:
 def batch_test(run: JobRun, parts: Parts, config: PipelineConfig, tuned: str) -> dict[str, str]:
     """The batch tests of the base, of the tuned model and, where the alias stands for one, of that: by these names."""
     models = {"base": config.finetune.model}
-    if holder := _holder(run, config.alias):
+    holder = _holder(run, config.alias)
+    if holder is not None and models["base"] not in (ALIAS + config.alias, ARTIFACT + holder):
         models["current"] = ARTIFACT + holder
     for name, model in models.items():
         _start_test(run, parts, config, name, model)

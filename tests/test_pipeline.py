@@ -46,7 +46,7 @@ def gate(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
 @pytest.fixture(scope="module")
 def promoted(stack: Stack, gate: dict[str, Any]) -> Job:
     run = start(stack, "pipeline/gpu", {"config": gate})
-    return finished(stack, run)
+    return finished(stack, run, 300)
 
 
 def test_a_tuned_model_that_is_better_is_promoted(stack: Stack, promoted: Job) -> None:
@@ -66,6 +66,7 @@ def _request(tests: dict[str, str]) -> tuple[str, str]:
     return tests["base"], tests["tuned"]
 
 
+@pytest.mark.slow
 def test_the_same_again_is_no_better_and_the_alias_stays(
     stack: Stack, gate: dict[str, Any], promoted: Job
 ) -> None:
@@ -74,7 +75,7 @@ def test_the_same_again_is_no_better_and_the_alias_stays(
         **gate,
         "finetune": {**gate["finetune"], "model": "alias:gate", "max_steps": 2, "learning_rate": 1e-6},
     }
-    job = finished(stack, start(stack, "pipeline/gpu", {"config": again}))
+    job = finished(stack, start(stack, "pipeline/gpu", {"config": again}), 300)
     with stack.client() as client:
         assert client.aliases.get("gate").artifact_id == promoted.result["artifact_id"]
     assert job.status == JobStatus.FAILED
@@ -82,7 +83,7 @@ def test_the_same_again_is_no_better_and_the_alias_stays(
 
 
 def test_a_pipeline_that_is_cancelled_leaves_no_part_running(stack: Stack, gate: dict[str, Any]) -> None:
-    long = {**gate, "finetune": {**gate["finetune"], "max_steps": 100_000, "epochs": 100_000}}
+    long = {**gate, "finetune": {**gate["finetune"], "max_steps": 100_000, "epochs": 1000}}
     with stack.client() as client:
         job = client.jobs.pipeline(PipelineConfig.model_validate(long))
         part = f"{job.id}-finetune"
