@@ -7,12 +7,12 @@ server's memory stays small without.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tuneyard.batch_shapes import Interval
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 RESAMPLES = 10_000
 SEED = 0
 AT_A_TIME = 2_000_000  # draws: 16 MB
-LARGE, GROUPS = 5_000, 500
+# Above SMALL, prompts that are all of ALIKE kinds are drawn by kind; above LARGE any prompts by GROUPS.
+SMALL, ALIKE = 200, 32
+LARGE, GROUPS = 5_000, 200
 PRECISION = 6  # decimals
 
 
@@ -87,25 +89,31 @@ def _means_drawn(value: Numbers, weight: Numbers, mean: float) -> Iterator[Numbe
     """The means of all resamples, some at a time."""
     import numpy as np
 
-    random = np.random.default_rng(SEED)
-    if len(value) > LARGE:
-        yield from _means_of_groups(value, weight, mean, random)
-        return
-    sums, some = value * weight, AT_A_TIME // len(value)
-    for done in range(0, RESAMPLES, some):
-        drawn = random.integers(0, len(value), (min(some, RESAMPLES - done), len(value)))
-        yield sums[drawn].sum(axis=1) / weight[drawn].sum(axis=1)
+    random, count = np.random.default_rng(SEED), len(value)
+    kinds = np.flatnonzero((np.diff(value) != 0) | (np.diff(weight) != 0)) + 1
+    if count > SMALL and len(kinds) < ALIKE:
+        yield from _means_of_groups(value, weight, np.split(np.arange(count), kinds), random)
+    elif count > LARGE:
+        # Neighbours by what they move the mean by. The mean stays, and what is lost of the variance is far below what
+        # 10,000 resamples can tell.
+        order = np.argsort(weight * (value - mean), kind="stable")
+        yield from _means_of_groups(value, weight, np.array_split(order, GROUPS), random)
+    else:
+        sums, some = value * weight, AT_A_TIME // count
+        for done in range(0, RESAMPLES, some):
+            drawn = random.integers(0, count, (min(some, RESAMPLES - done), count))
+            yield sums[drawn].sum(axis=1) / weight[drawn].sum(axis=1)
 
 
-def _means_of_groups(value: Numbers, weight: Numbers, mean: float, random: Any) -> Iterator[Numbers]:
-    """For many prompts, how often each of 500 groups is drawn, not each prompt: neighbours by what they move the mean
-    by. The mean stays, and what is lost of the variance is far below what 10,000 resamples can tell."""
+def _means_of_groups(
+    value: Numbers, weight: Numbers, groups: Sequence[NDArray[np.intp]], random: np.random.Generator
+) -> Iterator[Numbers]:
+    """How often each group is drawn, in place of each prompt."""
     import numpy as np
 
-    groups = np.array_split(np.argsort(weight * (value - mean), kind="stable"), GROUPS)
     sums, weights = (np.array([one[group].mean() for group in groups]) for one in (value * weight, weight))
     share = np.array([len(group) for group in groups]) / len(value)
-    some = AT_A_TIME // GROUPS
+    some = AT_A_TIME // len(groups)
     for done in range(0, RESAMPLES, some):
         counts = random.multinomial(len(value), share, min(some, RESAMPLES - done))
         yield (counts @ sums) / (counts @ weights)

@@ -16,6 +16,7 @@ from api.routes.batch_tests import shown_test
 from tuneyard.batch_shapes import GroupFigures, Interval, TestSummary
 
 QUANTILES = (50, 90, 99)
+MOST_INTERVALS = 100  # of tags, the largest first; the others have their counts alone
 
 
 class _Row(NamedTuple):
@@ -58,17 +59,11 @@ def _rows(session: Session, job_pk: int) -> list[_Row]:
     return [_Row(*row) for row in session.execute(query.order_by(col(table.prompt_index)))]
 
 
-def _figures(rows: Sequence[_Row]) -> GroupFigures:
+def _figures(rows: Sequence[_Row], *, with_interval: bool = True) -> GroupFigures:
     passed = sum(row.passed is True and not row.failed for row in rows)
-    return GroupFigures(prompts=len(rows), passed=passed, score=_interval(_scored(rows)))
-
-
-def _scored(rows: Iterable[_Row]) -> list[tuple[float, float]]:
-    return [(0.0 if row.failed else row.score or 0.0, row.weight) for row in rows]
-
-
-def _interval(scores: Sequence[tuple[float, float]]) -> Interval | None:
-    return mean_interval(*zip(*scores, strict=True)) if scores else None
+    scores = [(0.0 if row.failed else row.score or 0.0, row.weight) for row in rows]
+    interval = mean_interval(*zip(*scores, strict=True)) if scores and with_interval else None
+    return GroupFigures(prompts=len(rows), passed=passed, score=interval)
 
 
 def _by_tag(rows: Iterable[_Row]) -> dict[str, GroupFigures]:
@@ -76,7 +71,8 @@ def _by_tag(rows: Iterable[_Row]) -> dict[str, GroupFigures]:
     for row in rows:
         for tag in set(row.tags or ()):
             by_tag[tag].append(row)
-    return {tag: _figures(by_tag[tag]) for tag in sorted(by_tag)}
+    large = set(sorted(by_tag, key=lambda tag: (-len(by_tag[tag]), tag))[:MOST_INTERVALS])
+    return {tag: _figures(by_tag[tag], with_interval=tag in large) for tag in sorted(by_tag)}
 
 
 def _by_scorer(rows: Iterable[_Row]) -> dict[str, Interval]:

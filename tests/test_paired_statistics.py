@@ -15,6 +15,7 @@ from api.paired_statistics import (
     LARGE,
     RESAMPLES,
     SEED,
+    SMALL,
     difference_interval,
     mcnemar_p,
     mean_interval,
@@ -66,10 +67,10 @@ def test_the_interval_is_scipy_s_on_100_random_tables(weighted: bool) -> None:
         assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-6)
 
 
+@pytest.mark.parametrize("count", [SMALL + 1, LARGE + 1000])
 @pytest.mark.parametrize("kind", ["pass or fail", "graded", "weighted"])
-def test_many_prompts_by_groups_give_the_interval_of_each_by_itself(kind: str) -> None:
+def test_many_prompts_by_groups_give_the_interval_of_each_by_itself(kind: str, count: int) -> None:
     random = np.random.default_rng(1)
-    count = LARGE + 1000
     value = random.integers(-1, 2, count).astype(float)
     if kind != "pass or fail":
         value = random.beta(0.4, 0.7, count) - random.beta(0.4, 0.9, count)

@@ -23,7 +23,7 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def tested(stack: Stack, suite: Path, model: str, **more: Any) -> tuple[str, Job]:
+def answered(stack: Stack, suite: Path, model: str, **more: Any) -> tuple[str, Job]:
     config = {"model": model, "suite": str(suite), "max_new_tokens": 4, "batch_size": 8} | more
     run_id = start(stack, "batch-test/gpu", {"config": config})
     job = finished(stack, run_id)
@@ -34,11 +34,11 @@ def tested(stack: Stack, suite: Path, model: str, **more: Any) -> tuple[str, Job
 def test_a_fine_tune_without_effect_is_told_in_result_page_and_prefect(
     stack: Stack, suite: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
-    run_id, base = tested(stack, suite, str(tiny_model))
+    run_id, base = answered(stack, suite, str(tiny_model))
     assert base.result.keys() >= {"score", "score_low", "score_high", "report_artifact_id"}
     assert "verdict" not in base.result
     assert "answered" in artifacts(stack, run_id)["batch-test-report"]["data"]
-    with stack.client() as client:
+    with stack.client("admin") as client:
         unchanged = client.artifacts.create(
             NewArtifact(
                 name="unchanged",
@@ -48,7 +48,7 @@ def test_a_fine_tune_without_effect_is_told_in_result_page_and_prefect(
                 base_model=str(tiny_model),
             )
         )
-    run_id, job = tested(stack, suite, f"artifact:{unchanged.id}", compare_with=base.id)
+    run_id, job = answered(stack, suite, f"artifact:{unchanged.id}", compare_with=base.id)
     assert (job.result["verdict"], job.result["no_effect"]) == ("same", True)
     assert "NO EFFECT" in artifacts(stack, run_id)["batch-test-report"]["data"]
     with stack.client() as client:
@@ -60,6 +60,6 @@ def test_a_fine_tune_without_effect_is_told_in_result_page_and_prefect(
 
 
 def test_what_cannot_be_compared_costs_no_answer(stack: Stack, suite: Path, tiny_model: Path) -> None:
-    _, job = tested(stack, suite, str(tiny_model), compare_with="nowhere")
+    _, job = answered(stack, suite, str(tiny_model), compare_with="nowhere")
     assert "Batch test not found" in job.result["not_compared"]
     assert job.result["report_artifact_id"]
