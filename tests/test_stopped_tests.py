@@ -32,8 +32,11 @@ def test_a_cancelled_test_keeps_its_answers_and_asks_for_no_answer_twice(
     suite.write_text(
         "".join(json.dumps({"prompt": f"Say {n}", "expected": "x"}) + "\n" for n in range(PROMPTS))
     )
+    uploaded = tuneyard(stack, "datasets", "upload", str(suite), "--json")
+    assert uploaded.returncode == 0, uploaded.stderr
+    named = f"dataset:{json.loads(uploaded.stdout)['id']}"
     slow = ["--set", "batch_size=1", "--set", "max_new_tokens=48", "--json"]
-    made = tuneyard(stack, "test", "--model", str(tiny_model), "--suite", str(suite), *slow)
+    made = tuneyard(stack, "test", "--model", str(tiny_model), "--suite", named, *slow)
     assert made.returncode == 0, made.stderr
     test = BatchTest.model_validate_json(made.stdout)
     with stack.client() as client:
@@ -55,6 +58,8 @@ def test_a_cancelled_test_keeps_its_answers_and_asks_for_no_answer_twice(
         assert client.jobs.resume(test.id).status == "pending"
         assert tuneyard(stack, "tests", "watch", test.id).returncode == 0
         done = client.tests.get(test.id)
+        assert done.suite_id is not None
+        assert client.suites.get(done.suite_id).prompt_count == PROMPTS
         assert (done.completed_prompts + done.failed_prompts, job().attempt) == (PROMPTS, 2)
         asked = [json.loads(line)["prompt_index"] for line in answers_of(stack, running)]
         assert (asked[: len(answered)], sorted(asked)) == (answered, list(range(PROMPTS)))
