@@ -25,7 +25,7 @@ from tuneyard.options import (
 )
 from tuneyard.shapes import Job, JobKind, JobStatus
 
-Seen = TypeVar("Seen", Job, BatchTest)
+Seen = TypeVar("Seen", bound=Job | BatchTest)
 
 
 @click.group(epilog=example("jobs list --status running"))

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import Body
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from api.access.permissions import SCOPES
 from tuneyard.shapes import LONGEST_ERROR, MetricPoint
@@ -105,10 +105,17 @@ class PlatformJudge(BaseModel):
     criteria: list[Text] | None = None
 
 
+# One of them, in the words of JSON Schema.
+_SOURCES: list[JsonValue] = [
+    {"required": [name], "properties": {name: {"type": "string", "minLength": 1}}}
+    for name in ("test_suite_id", "dataset_id", "source_path")
+]
+
+
 class PlatformTest(BaseModel):
     """One of `test_suite_id`, `dataset_id` and `source_path`: the first that is given counts."""
 
-    model_config = OPEN
+    model_config = OPEN | {"json_schema_extra": {"propertyNames": {"pattern": NO_NUL}, "anyOf": _SOURCES}}
     __pydantic_extra__: dict[str, Anything]
 
     model_id: Text = Field(

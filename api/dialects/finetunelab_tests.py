@@ -36,7 +36,6 @@ from api.routes.jobs import cancel
 from api.routes.ml import start_test
 from api.strict_json import StrictRoute
 from tuneyard.batch_configs import BatchTestConfig
-from tuneyard.scorers import Exact
 
 router = APIRouter(prefix="/api/batch-testing", tags=["training platform"], route_class=StrictRoute)
 
@@ -95,7 +94,7 @@ def _config(session: Session, workspace_id: int, asked: PlatformTest) -> BatchTe
     judge = asked.judge_config
     if judge is not None and judge.enabled:
         rubric = {"rubric": "\n".join(judge.criteria)} if judge.criteria else {}
-        fields["scorers"] = [Exact(), {"kind": "judge", "endpoint": judge.model or "", **rubric}]
+        fields["scorers"] = ["exact", {"kind": "judge", "endpoint": judge.model or "", **rubric}]
     return shape_of(BatchTestConfig, fields)
 
 

@@ -83,5 +83,5 @@ def _delete(session: Session, job: tables.Job) -> None:
     if not JobStatus(job.status).is_final:
         raise Problem(409, f"A {job.status} batch test cannot be deleted: cancel it first")
     for table in _HANGING:
-        session.exec(delete(table).where(col(table.job_pk) == job.pk))  # type: ignore[attr-defined]
+        session.exec(delete(table).where(col(table.job_pk) == job.pk))
     session.exec(delete(tables.Job).where(col(tables.Job.pk) == job.pk))
