@@ -28,6 +28,7 @@ from tuneyard.scorers import (
     RougeL,
     Scorer,
     Similarity,
+    named,
 )
 
 
@@ -46,24 +47,24 @@ def score_answer(response: str, prompt: Prompt, scorers: Sequence[Scorer], detai
     """The answer by each scorer, by the prompt's own where it has one, and together by weight.
 
     Args:
-        details: What scorers that need a model of their own have found, by kind; see there.
+        details: What scorers that need a model of their own have found, by their names; see there. Likelihoods are by
+            kind: they are of the model under test, the same for each scorer that looks at them.
     """
-    own = own_scorers(prompt, scorers)
+    own = named(own_scorers(prompt, scorers))
     scores, errors = {}, []
-    for scorer in own:
+    for name, scorer in own:
+        found = details.get(scorer.kind if isinstance(scorer, ChoiceLikelihood) else name)
         try:
-            found = _score(scorer, response, prompt, details.get(scorer.kind))
+            score = _score(scorer, response, prompt, found)
         except Unscorable as problem:
-            errors.append(f"{scorer.kind}: {problem}")
+            errors.append(f"{name}: {problem}")
             continue
-        if found is not None:
-            scores[scorer.kind] = min(1.0, max(0.0, found))
+        if score is not None:
+            scores[name] = min(1.0, max(0.0, score))
     if len(scores) < len(own):
         return Scored(scores, None, None, "; ".join(errors) or None)
-    weights = sum(scorer.weight for scorer in own)
-    score = sum(scores[scorer.kind] * scorer.weight for scorer in own) / weights
-    passed = all(scores[scorer.kind] >= scorer.pass_at for scorer in own)
-    return Scored(scores, min(1.0, score), passed)
+    mean = sum(scores[name] * one.weight for name, one in own) / sum(one.weight for _, one in own)
+    return Scored(scores, min(1.0, mean), all(scores[name] >= one.pass_at for name, one in own))
 
 
 def own_scorers(prompt: Prompt, scorers: Sequence[Scorer]) -> Sequence[Scorer]:

@@ -67,6 +67,19 @@ def test_a_scorer_that_waits_for_its_model_leaves_the_answer_without_a_score() -
     assert scored("Paris", ["choice_likelihood"], found=FOUND).passed is True
 
 
+def test_two_scorers_of_a_kind_have_a_score_each() -> None:
+    two = [{"kind": "contains", "ignore_case": True}, "contains"]
+    assert scored("PARIS", two) == Scored({"contains": 1.0, "contains_2": 0.0}, 0.5, False)
+    judges = [{"kind": "judge", "endpoint": "j"}, {"kind": "judge", "endpoint": "k"}]
+    assert scored("", judges, found=FOUND).score is None
+    assert scored("", judges, found={**FOUND, "judge_2": {"mark": 9}}).scores == {
+        "judge": 0.7,
+        "judge_2": 0.9,
+    }
+    likely = [{"kind": "choice_likelihood", "by_token": True}, "choice_likelihood"]
+    assert scored("", likely, found=FOUND).scores == {"choice_likelihood": 0.0, "choice_likelihood_2": 1.0}
+
+
 def test_the_likeliest_choice_is_by_its_whole_or_by_its_token() -> None:
     found = {"choice_likelihood": {"logprobs": [-3.0, -2.0], "tokens": [4, 1]}}
     assert scored("", ["choice_likelihood"], found=found).score == 1.0
