@@ -19,12 +19,15 @@ from tuneyard.home import home
 def get_data(run: JobRun, config: FinetuneConfig) -> None:
     """Fetch what the config names as `dataset:<id>`; the trainer finds it where `fetched_folder` says."""
     for field, uri in (("dataset", config.dataset), ("eval_dataset", config.eval_dataset)):
-        if uri is not None and uri.startswith(RECORDED):
-            _fetch(run, uri, field)
+        if uri is not None:
+            fetch_data(run, uri, field)
 
 
-def _fetch(run: JobRun, uri: str, field: str) -> None:
-    """One file a content, whatever the names it was uploaded under; each id is a link to it under its own name."""
+def fetch_data(run: JobRun, uri: str, field: str) -> None:
+    """Nothing to do for data that lies elsewhere. One file a content, whatever the names it was uploaded under; each id
+    is a link to it under its own name."""
+    if not uri.startswith(RECORDED):
+        return
     run.at(f"Getting the data set {uri}")
     dataset_id = uri.removeprefix(RECORDED)
     try:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import jsonschema_rs
 import pytest
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from tasks.prompt_checks import NO_LIKELIHOODS, check_prompts
+from tuneyard.batch_configs import BatchTestConfig
 from tuneyard.batch_shapes import Prompt
 from tuneyard.errors import BadInput
 from tuneyard.scorers import Scorer
@@ -95,3 +97,13 @@ def test_what_cannot_work_on_an_endpoint_is_said_of_the_tests_and_the_prompts_sc
         check({**right, "scorer": "choice_likelihood"}, "exact", unable=NO_LIKELIHOODS)
     assert problem.value.field == "prompts.1.scorer"
     check({**right, "scorer": "choice"}, "exact", unable=NO_LIKELIHOODS)
+
+
+@pytest.mark.parametrize("asked", [{"perplexity_on": "texts.txt"}, {"lm_eval": {"tasks": ["arc_easy"]}}])
+def test_an_endpoint_is_asked_for_no_likelihoods(asked: dict[str, Any]) -> None:
+    assert BatchTestConfig.model_validate({"model": "m", "suite": "s", **asked})
+    with pytest.raises(ValidationError, match=f"{next(iter(asked))} needs a local model"):
+        BatchTestConfig.model_validate({"model": "endpoint:block", "suite": "s", **asked})
+    schema = jsonschema_rs.validator_for(BatchTestConfig.model_json_schema())
+    assert schema.is_valid({"model": "m", "suite": "s", **asked})
+    assert not schema.is_valid({"model": "endpoint:block", "suite": "s", **asked})

@@ -1,0 +1,37 @@
+"""A model's perplexity on texts, beside its answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from flows.cards import cards
+from flows.data_sets import fetch_data
+from flows.job_run import JobRun
+from tasks.launch import run_child
+from tuneyard.batch_configs import BatchTestConfig
+
+
+@task(cache_policy=NO_CACHE)
+def measure_perplexity(run: JobRun, config: BatchTestConfig, model: Path) -> dict[str, Any]:
+    """The figures under `perplexity`; none where the config asks for none. See `tasks.perplexity`."""
+    if config.perplexity_on is None:
+        return {}
+    fetch_data(run, config.perplexity_on, "perplexity_on")
+    run.at(f"Measuring the perplexity on {config.perplexity_on}")
+    plan = {"model_dir": str(model), "dataset": config.perplexity_on, "precision": config.precision}
+    with cards(run, config.gpus) as lease:
+        found = run_child(
+            "tasks.perplexity",
+            plan,
+            run.folder / "perplexity",
+            secrets={},
+            watch=run.journal.look,
+            say=run.log.info,
+            environment=lease.environment,
+        )
+    run.log.info("Perplexity %.3f on %s tokens", found["value"], found["tokens"])
+    return {"perplexity": found}
