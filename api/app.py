@@ -13,17 +13,20 @@ from api.access.door import Door
 from api.access.pepper import load_pepper
 from api.access.rate_limits import RateLimits
 from api.database import Database
-from api.dialects import finetunelab, finetunelab_control, finetunelab_keys
+from api.dialects import finetunelab, finetunelab_control, finetunelab_keys, finetunelab_tests
 from api.kept_place import Place
 from api.launches import Launches
 from api.openapi_words import describe
 from api.problems import answer_with_problems
 from api.request_log import RequestLog, log_to_stderr
 from api.routes import (
+    aliases,
     api_keys,
     artifact_files,
     artifacts,
+    batch_test_life,
     batch_tests,
+    comparisons,
     configs,
     data_set_files,
     data_sets,
@@ -52,8 +55,11 @@ RESOURCES = (
     data_sets,
     artifact_files,
     artifacts,
+    aliases,
     suites,
+    comparisons,
     batch_tests,
+    batch_test_life,
     gpus,
     api_keys,
     sessions,
@@ -85,6 +91,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(finetunelab.router)
     app.include_router(finetunelab_control.router)
     app.include_router(finetunelab_keys.router)
+    app.include_router(finetunelab_tests.router)
     every_route_declares(app)
     describe(app)
     answer_with_problems(app)

@@ -3,19 +3,19 @@
 from collections.abc import Iterable, Iterator
 
 from pydantic import ValidationError
-from sqlmodel import Session
+from sqlmodel import Session, col
 
 from api import tables
 from api.access.owned import find, owned
 from api.launches import Launches
 from api.problems import Problem
-from api.tables import Artifact, Dataset
+from api.tables import Artifact, Dataset, Job, ModelAlias, TestSuite
 from tuneyard.batch_configs import BatchTestConfig
 from tuneyard.config_words import Config
 from tuneyard.configs import FinetuneConfig, MergeConfig, PipelineConfig
 from tuneyard.shapes import Diagnostic, JobKind
 
-ARTIFACT, DATASET = "artifact:", "dataset:"
+ARTIFACT, ALIAS, DATASET = "artifact:", "alias:", "dataset:"
 MODELS = ("base", "model", "adapter", "merged")
 CONFIGS: dict[JobKind, type[Config]] = {
     JobKind.FINETUNE: FinetuneConfig,
@@ -26,15 +26,68 @@ CONFIGS: dict[JobKind, type[Config]] = {
 }
 
 
-def look_up(session: Session, workspace_id: int, config: FinetuneConfig) -> list[Diagnostic]:
+NOT_THERE = ("no_such_suite", "no_such_test")  # answered with 404: no form says which there are
+
+
+def look_up(session: Session, workspace_id: int, config: Config) -> list[Diagnostic]:
     """What the config names that the record does not have."""
+    if isinstance(config, BatchTestConfig):
+        return [*_of_test(session, workspace_id, config)]
+    if isinstance(config, PipelineConfig):
+        tuning, suite = config.finetune, config.test.suite
+        found = [_within("finetune", one) for one in look_up(session, workspace_id, tuning)]
+        return found + [_within("test", one) for one in _suite(session, workspace_id, suite)]
+    if not isinstance(config, FinetuneConfig):
+        return []
     found = [*_model(session, workspace_id, config.model)]
     for field, named in (("dataset", config.dataset), ("eval_dataset", config.eval_dataset)):
         found += _data(session, workspace_id, field, named or "")
     return found
 
 
+def demand_known(session: Session, workspace_id: int, config: Config) -> None:
+    """Raises Problem for the first thing that the config names and the record does not have: 404 or 422, by field."""
+    for fault in look_up(session, workspace_id, config):
+        status = 404 if fault.code in NOT_THERE else 422
+        raise Problem(status, fault.message, field=f"config.{fault.field}")
+
+
+def _of_test(session: Session, workspace_id: int, config: BatchTestConfig) -> Iterator[Diagnostic]:
+    yield from _model(session, workspace_id, config.model)
+    yield from _suite(session, workspace_id, config.suite)
+    yield from _data(session, workspace_id, "perplexity_on", config.perplexity_on or "")
+    other = owned(Job, workspace_id).where(Job.kind == JobKind.BATCH_TEST, Job.id == config.compare_with)
+    if config.compare_with is not None and session.exec(other).first() is None:
+        message = f"the batch test {config.compare_with} is not recorded here"
+        yield Diagnostic(severity="error", code="no_such_test", message=message, field="compare_with")
+
+
+def _suite(session: Session, workspace_id: int, suite: str) -> Iterator[Diagnostic]:
+    yield from _data(session, workspace_id, "suite", suite)
+    if is_suite_id(suite) and suite_size(session, workspace_id, suite) is None:
+        message = f"{suite!r} is neither a suite that is recorded here nor the name of a file of prompts"
+        yield Diagnostic(severity="error", code="no_such_suite", message=message, field="suite")
+
+
+def _within(part: str, one: Diagnostic) -> Diagnostic:
+    return one.model_copy(update={"field": f"{part}.{one.field}"})
+
+
+def is_suite_id(suite: str) -> bool:
+    """Whether it names a recorded suite: a file of prompts has an ending, a data set its prefix."""
+    return not any(mark in suite for mark in "/.:")
+
+
+def suite_size(session: Session, workspace_id: int, suite_id: str) -> int | None:
+    """How many prompts a recorded suite has; None: there is none of that id."""
+    found = owned(TestSuite, workspace_id).where(TestSuite.id == suite_id)
+    size: int | None = session.execute(found.with_only_columns(col(TestSuite.prompt_count))).scalar()
+    return size
+
+
 def _model(session: Session, workspace_id: int, named: str) -> Iterator[Diagnostic]:
+    if named.startswith(ALIAS):
+        yield from _alias(session, workspace_id, named.removeprefix(ALIAS))
     if not named.startswith(ARTIFACT):
         return
     artifact_id = named.removeprefix(ARTIFACT)
@@ -42,6 +95,13 @@ def _model(session: Session, workspace_id: int, named: str) -> Iterator[Diagnost
     if found is None or found.kind not in MODELS:
         what = f"is a {found.kind}, not a model" if found else "is not recorded here"
         message = f"the artifact {artifact_id} {what}; tuneyard's models: GET /api/v1/artifacts"
+        yield Diagnostic(severity="error", code="no_such_model", message=message, field="model")
+
+
+def _alias(session: Session, workspace_id: int, name: str) -> Iterator[Diagnostic]:
+    alias = session.exec(owned(ModelAlias, workspace_id).where(ModelAlias.name == name)).first()
+    if alias is None or alias.artifact_id is None:
+        message = f"the alias {name} stands for no model; those that there are: GET /api/v1/aliases"
         yield Diagnostic(severity="error", code="no_such_model", message=message, field="model")
 
 
@@ -90,9 +150,9 @@ def kept_config(session: Session, workspace_id: int, kind: JobKind, config_id: s
     raise Problem(409, f"the config {row.id} is of an older form: {field}: {first['msg']}", field="config_id")
 
 
-def startable(launches: Launches) -> Iterable[Diagnostic]:
-    """A warning where a fine-tune could not be started now."""
+def startable(launches: Launches, kind: JobKind) -> Iterable[Diagnostic]:
+    """A warning where such a job could not be started now."""
     try:
-        launches.demand(JobKind.FINETUNE)
+        launches.demand(kind)
     except Problem as problem:
         yield Diagnostic(severity="warning", code="cannot_start", message=problem.detail)

@@ -55,7 +55,7 @@ _ADVICE: dict[Event, dict[JobStatus, str]] = {
         _R: _ALREADY,
         _PG: _WAIT,
         _CG: _WAIT,
-        _CO: ": train again, as a new job",
+        _CO: ": start it again, as a new job",
     },
 }
 

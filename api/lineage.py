@@ -28,6 +28,17 @@ def oldest(session: Session, workspace_id: int, artifact_id: str) -> str:
     return found
 
 
+def is_made_from(session: Session, workspace_id: int, artifact_id: str, model: str) -> bool:
+    """Whether a config's `model` is one that this artifact was made from, however far back."""
+    up = _upwards(workspace_id, [artifact_id])
+    query = owned(tables.Artifact, workspace_id).where(col(tables.Artifact.id).in_(select(up.c.at)))
+    rows = session.exec(query.options(WITHOUT_FILES)).all()
+    names = {f"artifact:{row.id}" for row in rows if row.id != artifact_id}
+    names |= {row.base_model or "" for row in rows}
+    names |= {name for row in rows if row.kind == "base" for name in (row.name, row.uri)}
+    return model in names
+
+
 def _upwards(workspace_id: int, ids: Iterable[str]) -> Any:
     """(id, at, parent_id, level): a row for each artifact, and for each step up from it."""
     artifact, parent = tables.Artifact, aliased(tables.Artifact)

@@ -18,6 +18,18 @@ from api.problems import Problem
 from api.tables import Job, now
 from tuneyard.shapes import JobEventKind, JobKind, JobStatus, Resume
 
+# What of a batch test's config no answer and no score hangs on.
+NOT_IN_ANSWERS = {
+    "batch_size",
+    "memory_gb",
+    "concurrency",
+    "delay_ms",
+    "patience_seconds",
+    "gpus",
+    "max_restarts",
+    "compare_with",
+}
+
 
 def resume(database: Database, launches: Launches, who: Caller, found: Job, asked: Resume) -> Job:
     """Let a stopped job go on, from where it is told or its newest whole checkpoint.
@@ -28,6 +40,8 @@ def resume(database: Database, launches: Launches, who: Caller, found: Job, aske
             Prefect went away in between, when the job has failed for that reason.
     """
     after(JobStatus(found.status), Event.RESUME)
+    if found.kind == JobKind.BATCH_TEST:
+        _keep_answers(asked)
     config = changed_config(found, asked.config or {})
     launches.demand(JobKind(found.kind))
     with database.writing() as session:
@@ -43,6 +57,25 @@ def resume(database: Database, launches: Launches, who: Caller, found: Job, aske
         note(session, job, JobEventKind.RESUMED, f"Resumed by {who.name}", **told)
         record_event(session, who, "job.resumed", "job", job.id, resume_from=job.resume_from)
     return start_or_fail(database, launches, who, job)
+
+
+def _keep_answers(asked: Resume) -> None:
+    """A batch test goes on behind its last answer, and its answers are of one model, asked in one way.
+
+    Raises:
+        Problem: 409 naming the field.
+    """
+    if asked.checkpoint is not None or asked.from_best:
+        field = "from_best" if asked.checkpoint is None else "checkpoint"
+        raise Problem(
+            409,
+            "a batch test has no checkpoints: it goes on with the prompts that have no answer",
+            field=field,
+        )
+    for name in asked.config or {}:
+        if name not in NOT_IN_ANSWERS:
+            words = "the answers that are here were given with another one: start a new batch test"
+            raise Problem(409, f"config.{name}: {words}", field=f"config.{name}")
 
 
 def changed_config(job: Job, changes: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The GPU work pool and its two queues, made so; safe to run again."""
+"""The GPU work pool and its queues, made so; safe to run again."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ TEMPLATE = Path(__file__).with_name("gpu_pool.json")
 # Looks, readings and checks are short, and never wait behind a fine-tune; one that a killed worker left `Running`
 # must not keep the next ones waiting.
 MONITORING_RUNS = 4
+PIPELINES = 20  # they only wait for their parts, for hours perhaps: nothing short may wait behind them
 
 
 def ensure_pool(prefect: SyncPrefectClient, jobs_at_once: int) -> None:
@@ -28,7 +29,7 @@ def ensure_pool(prefect: SyncPrefectClient, jobs_at_once: int) -> None:
     new = WorkPoolCreate(
         name=POOL,
         type="process",
-        description="Hosts with GPUs. Jobs wait in `jobs`, readings in `monitoring`.",
+        description="Hosts with GPUs. Jobs wait in `jobs`, pipelines in `pipelines`, readings in `monitoring`.",
         base_job_template=template,
     )
     try:
@@ -37,6 +38,7 @@ def ensure_pool(prefect: SyncPrefectClient, jobs_at_once: int) -> None:
         prefect.update_work_pool(POOL, WorkPoolUpdate(base_job_template=template))
     _ensure_queue(prefect, "jobs", jobs_at_once)
     _ensure_queue(prefect, "monitoring", MONITORING_RUNS)
+    _ensure_queue(prefect, "pipelines", PIPELINES)
 
 
 def _ensure_queue(prefect: SyncPrefectClient, name: str, limit: int) -> None:

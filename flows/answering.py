@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.exceptions import TerminationSignal
 
 from flows.cards import cards
+from flows.job_ends import LEAVING_PATIENCE
 from flows.job_run import JobRun
 from tasks.launch import Tail, run_child
 from tasks.score import score_answer
 from tuneyard.batch_configs import BatchTestConfig
 from tuneyard.batch_shapes import BatchTest, NewPrediction, Prompt
+from tuneyard.errors import TuneyardError
 from tuneyard.scorers import Scorer
 
 BATCH = 100  # predictions a request
@@ -28,7 +32,7 @@ def answer(run: JobRun, config: BatchTestConfig, prompts: list[Prompt], model: P
     """Answer the prompts in a child process; what an earlier attempt on this host has answered is not asked again."""
     run.at("Starting the generator")
     relay = Relay(run, config, prompts)
-    with cards(run, config.gpus) as lease:
+    with cards(run, config.gpus) as lease, relay.to_the_end():
         run_child(
             "tasks.generate",
             plan_of(config, prompts, model, relay.file),
@@ -38,7 +42,6 @@ def answer(run: JobRun, config: BatchTestConfig, prompts: list[Prompt], model: P
             say=run.log.info,
             environment=lease.environment,
         )
-    relay.look()
 
 
 def plan_of(config: BatchTestConfig, prompts: list[Prompt], model: Path, file: Path) -> dict[str, Any]:
@@ -64,22 +67,36 @@ class Relay:
         self.file = run.kept_file(ANSWERS)
         self._answers = Tail(self.file)
 
-    def look(self) -> None:
-        """Score and record what is new; a progress bar shows how far it is."""
+    @contextmanager
+    def to_the_end(self) -> Iterator[None]:
+        """Record the last answers however the block ends; one that is told to stop does not wait long for it."""
+        try:
+            yield
+        except (TuneyardError, TerminationSignal):
+            with suppress(TuneyardError):
+                record_answers(self._run, self._new(), LEAVING_PATIENCE)
+            raise
+        self.look()
+
+    def _new(self) -> list[NewPrediction]:
         lines = [json.loads(line) for line in self._answers.new_lines()]
-        scored = [
+        return [
             scored_answer(line, self._prompts[line["prompt_index"]], self._config.scorers) for line in lines
         ]
+
+    def look(self) -> None:
+        """Score and record what is new; a progress bar shows how far it is."""
+        scored = self._new()
         record_answers(self._run, scored)
         if scored and self._run.progress.due("progress", BAR_SECONDS):
             test = self._run.service.tests.get(self._run.job.id)
             self._run.progress.bar(100.0 * _done(test) / (test.total_prompts or 1), in_words(test))
 
 
-def record_answers(run: JobRun, predictions: list[NewPrediction]) -> None:
+def record_answers(run: JobRun, predictions: list[NewPrediction], patience: float | None = None) -> None:
     """Record answers, or record them again with what has been found out since."""
     for batch in _batches(predictions):
-        run.writer.tests.add_predictions(run.job.id, batch)
+        run.writer.tests.add_predictions(run.job.id, batch, patience=patience)
 
 
 def scored_answer(line: dict[str, Any], prompt: Prompt, scorers: list[Scorer]) -> NewPrediction:

@@ -19,15 +19,13 @@ from tuneyard.home import home
 def get_data(run: JobRun, config: FinetuneConfig) -> None:
     """Fetch what the config names as `dataset:<id>`; the trainer finds it where `fetched_folder` says."""
     for field, uri in (("dataset", config.dataset), ("eval_dataset", config.eval_dataset)):
-        if uri is not None:
-            fetch_data(run, uri, field)
+        if uri is not None and uri.startswith(RECORDED):
+            fetch(run, uri, field)
 
 
-def fetch_data(run: JobRun, uri: str, field: str) -> None:
-    """Nothing to do for data that lies elsewhere. One file a content, whatever the names it was uploaded under; each id
-    is a link to it under its own name."""
-    if not uri.startswith(RECORDED):
-        return
+def fetch(run: JobRun, uri: str, field: str) -> Path:
+    """Where it lies on this host: one file a content, whatever the names it was uploaded under; each id is a link to
+    it under its own name."""
     run.at(f"Getting the data set {uri}")
     dataset_id = uri.removeprefix(RECORDED)
     try:
@@ -42,5 +40,7 @@ def fetch_data(run: JobRun, uri: str, field: str) -> None:
         run.service.datasets.download(dataset_id, content)
     folder = fetched_folder(uri)
     folder.mkdir(parents=True, exist_ok=True)
+    file = folder / Path(found.file_name).name
     with suppress(FileExistsError):
-        (folder / Path(found.file_name).name).symlink_to(content)
+        file.symlink_to(content)
+    return file

@@ -14,7 +14,7 @@ from flows.data_sets import get_data
 from flows.job_run import JobRun, as_job
 from flows.lineage import keep_result, parent_of, without_files
 from flows.lost_runs import close_run
-from flows.models import get_model
+from flows.models import get_model, meant
 from flows.preflight import look_ahead, look_at_host
 from flows.service_key import DEFAULT_CREDENTIALS
 from flows.trainer import train
@@ -76,7 +76,7 @@ def keep_model(
         trained,
         name=(config.name or config.model)[:255],
         base_model=config.model,
-        parent_id=parent_of(run, config.model, base, facts["sha256"]["model"]),
+        parent_id=parent_of(run, meant(run, config.model), base, facts["sha256"]["model"]),
         details={"config": config.model_dump(mode="json"), "training": figures},
     )
     run.log.info("Model %s in %s: test it with model artifact:%s", artifact.id, artifact.uri, artifact.id)

@@ -68,7 +68,7 @@ def stopped(run: JobRun) -> State[Any] | None:
         return _end(run, JobEnd(status="paused"), LEAVING_PATIENCE)
     if run.pulse.asked is Asked.LEAVE:
         return _superseded(run)
-    if _is_cancelled_in_prefect():
+    if is_cancelled_in_prefect():
         _end(run, JobEnd(status="cancelled"), LEAVING_PATIENCE)
     else:
         _tell_rest(run, LEAVING_PATIENCE)
@@ -134,7 +134,7 @@ def _put_back(run: JobRun, reason: str, *, handed_back: bool = False) -> Job:
     return closed[0] if closed else run.service.jobs.get(run.job.id)
 
 
-def _is_cancelled_in_prefect() -> bool:
+def is_cancelled_in_prefect() -> bool:
     """Prefect asks a run to stop for two reasons, by the same signal; its state tells which."""
     with get_client(sync_client=True) as prefect:
         run_id = runtime.flow_run.id

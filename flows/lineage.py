@@ -31,12 +31,18 @@ def parent_of(run: JobRun, model: str, folder: Path, sha256: str) -> str:
 
 
 def keep_result(
-    run: JobRun, made: dict[str, Any], *, name: str, base_model: str, parent_id: str, details: dict[str, Any]
+    run: JobRun,
+    made: dict[str, Any],
+    *,
+    name: str,
+    base_model: str | None,
+    parent_id: str | None,
+    details: dict[str, Any],
 ) -> Artifact:
-    """Store what a child process made where results are kept, and record it as this job's.
+    """Store what a job made where results are kept, and record it as this job's.
 
     Args:
-        made: The child's result: "model_dir", "kind", "sha256", "size_bytes" and "files".
+        made: A child process's result, say: "model_dir", "kind", "sha256", "size_bytes" and "files".
     """
     files = [KeptFile.model_validate(file) for file in made["files"]]
     uri = keep(Path(made["model_dir"]), made["sha256"], files, run.log.info)

@@ -12,18 +12,40 @@ from tasks.model import fetch_model, made_once
 from tasks.storage import fetch, fetched_model, is_url
 from tuneyard.errors import BadInput, Conflict, NotFound
 from tuneyard.home import home
-from tuneyard.shapes import Artifact
+from tuneyard.shapes import Artifact, JobFacts
 
 ARTIFACT = "artifact:"
+ALIAS = "alias:"
 
 
 @task(cache_policy=NO_CACHE)
 def get_model(run: JobRun, model: str) -> Path:
     """A local folder for any form of model name; an artifact's is looked up in the record."""
     run.at(f"Getting the model {model}")
+    model = meant(run, model)
     if not model.startswith(ARTIFACT):
         return fetch_model(model, home(), run.log.info)
     return folder_of(run, recorded(run, model.removeprefix(ARTIFACT), "model"))
+
+
+def meant(run: JobRun, model: str) -> str:
+    """The artifact that an alias stood for when the job first asked: a later attempt goes on with the same."""
+    if not model.startswith(ALIAS):
+        return model
+    if not run.job.model.startswith(ARTIFACT):
+        run.job = run.writer.jobs.update(run.job.id, JobFacts(model=ARTIFACT + _held(run, model)))
+        run.log.info("%s is %s", model, run.job.model)
+    return run.job.model
+
+
+def _held(run: JobRun, model: str) -> str:
+    try:
+        held = run.service.aliases.get(model.removeprefix(ALIAS)).artifact_id
+    except NotFound:
+        held = None
+    if held is None:
+        raise BadInput(f"{model} stands for no model: tuneyard models aliases", field="model")
+    return held
 
 
 def recorded(run: JobRun, artifact_id: str, field: str) -> Artifact:

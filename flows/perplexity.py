@@ -9,8 +9,9 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows.cards import cards
-from flows.data_sets import fetch_data
+from flows.data_sets import fetch
 from flows.job_run import JobRun
+from tasks.data_source import RECORDED
 from tasks.launch import run_child
 from tuneyard.batch_configs import BatchTestConfig
 
@@ -20,9 +21,11 @@ def measure_perplexity(run: JobRun, config: BatchTestConfig, model: Path) -> dic
     """The figures under `perplexity`; none where the config asks for none. See `tasks.perplexity`."""
     if config.perplexity_on is None:
         return {}
-    fetch_data(run, config.perplexity_on, "perplexity_on")
+    texts = config.perplexity_on
+    if texts.startswith(RECORDED):
+        texts = str(fetch(run, texts, "perplexity_on"))
     run.at(f"Measuring the perplexity on {config.perplexity_on}")
-    plan = {"model_dir": str(model), "dataset": config.perplexity_on, "precision": config.precision}
+    plan = {"model_dir": str(model), "dataset": texts, "precision": config.precision}
     with cards(run, config.gpus) as lease:
         found = run_child(
             "tasks.perplexity",

@@ -1,4 +1,4 @@
-"""The suite of a batch test: a recorded one, or a file's, which is recorded first."""
+"""The suite of a batch test: a recorded one, or a file's or an uploaded data set's, which is recorded first."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from flows.data_sets import fetch
 from flows.job_run import JobRun
+from tasks.data_source import RECORDED
 from tasks.dataset import read_suite
 from tasks.prompt_checks import check_prompts, unable_at
 from tuneyard.batch_configs import BatchTestConfig
@@ -30,6 +32,8 @@ def take_suite(run: JobRun, config: BatchTestConfig) -> list[Prompt]:
 
 def suite_of(run: JobRun, suite: str) -> Suite:
     """The recorded suite that a config's `suite` means, with its prompts."""
+    if suite.startswith(RECORDED):
+        return suite_of(run, str(fetch(run, suite, "suite")))
     if "/" not in suite and not Path(suite).exists():
         try:
             return run.service.suites.get(suite)

@@ -53,14 +53,14 @@ def flow_run(stack: Stack, run_id: str) -> dict[str, Any]:
     return run
 
 
-def ended(stack: Stack, run_id: str) -> dict[str, Any]:
+def ended(stack: Stack, run_id: str, seconds: float = 120) -> dict[str, Any]:
     """The flow run, once Prefect shows it in a final state."""
 
     def look() -> dict[str, Any] | None:
         run = flow_run(stack, run_id)
         return run if run["state_type"] in FINAL else None
 
-    found: dict[str, Any] = until(look)
+    found: dict[str, Any] = until(look, seconds)
     return found
 
 
@@ -81,9 +81,9 @@ def runs_of(stack: Stack, job_id: str) -> list[dict[str, Any]]:
     return found
 
 
-def finished(stack: Stack, run_id: str) -> Job:
+def finished(stack: Stack, run_id: str, seconds: float = 120) -> Job:
     """The job of a flow run that has ended."""
-    ended(stack, run_id)
+    ended(stack, run_id, seconds)
     return job_of(stack, run_id)
 
 

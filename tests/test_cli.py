@@ -140,8 +140,9 @@ def test_a_test_is_shown_with_its_first_failures(record: Record, capsys: Output)
     answers = [a_prediction(at, passed=True, response="2031-03-05") for at in range(4)]
     answers += [a_prediction(4, passed=False, response="March"), a_prediction(5, error="too long")]
     record.answers["/api/v1/batch-tests/t1"] = [a_test(passed_prompts=4)]
-    record.answers["/api/v1/batch-tests/t1/predictions"] = [answers]
+    record.answers["/api/v1/batch-tests/t1/predictions"] = [answers[4:], answers]
     assert cli.run(["tests", "show", "t1"]) == 0
+    assert "passed=false" in record.asked[-1][1]
     shown = capsys.readouterr().out
     assert "4/6" in shown
     assert [line.split()[:2] for line in shown.splitlines()[-2:]] == [["4", "fail"], ["5", "error"]]

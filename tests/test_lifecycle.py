@@ -148,5 +148,5 @@ def test_a_refusal_names_the_status_and_the_event_and_what_to_do() -> None:
         after(JobStatus.COMPLETED, Event.CLAIM)
     with pytest.raises(IllegalMove, match="A paused job cannot be claimed: resume it first"):
         after(JobStatus.PAUSED, Event.CLAIM)
-    with pytest.raises(IllegalMove, match="A completed job cannot be resumed: train again, as a new job"):
+    with pytest.raises(IllegalMove, match="A completed job cannot be resumed: start it again, as a new job"):
         after(JobStatus.COMPLETED, Event.RESUME)

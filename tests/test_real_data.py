@@ -89,3 +89,43 @@ def test_conversations_that_a_package_ships_are_learnt(stack: Stack, conversatio
     with stack.client() as client:
         losses = [point.eval_loss for point in client.metrics.iter(job.id) if point.eval_loss is not None]
     assert min(losses) < 0.9 * losses[0]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2400)
+def test_dates_are_promoted_once_and_nothing_worse_takes_their_place(stack: Stack) -> None:
+    """The whole gate: better, then the same, then worse, by the commands that a person types."""
+    asked = json.loads((DATES / "pipeline.json").read_text())
+    asked["config"]["finetune"]["dataset"] = str(DATES / "train.jsonl")
+    asked["config"]["test"]["suite"] = str(DATES / "suite.jsonl")
+    job = finished(stack, start(stack, "pipeline/gpu", asked), 1800)
+    assert (job.error, job.result["promoted"], job.result["verdicts"]) == (None, True, {"base": "better"})
+    base, tuned = job.result["tests"]["base"], job.result["tests"]["tuned"]
+
+    again = {"config": {**asked["config"]["test"], "model": f"artifact:{job.result['artifact_id']}"}}
+    twin = finished(stack, start(stack, "batch-test/gpu", again), 600).id
+    compared = [typed(stack, "tests", "compare", *pair, "--json") for pair in ((base, tuned), (tuned, twin))]
+    found = [json.loads(one.stdout) for one in compared]
+    assert [one["verdict"] for one in found] == ["better", "same"]
+    assert found[0]["mcnemar"]["p_value"] < 0.001
+    assert [one.returncode for one in compared] == [0, 0]
+
+    assert typed(stack, "tests", "compare", tuned, base).returncode == 3
+    with stack.client() as client:
+        original = client.artifacts.get(client.artifacts.get(job.result["artifact_id"]).parent_id or "")
+        refused = typed(stack, "models", "promote", original.id, "--baseline", tuned, "--candidate", base)
+        assert refused.returncode == 3
+        assert "worse" in refused.stderr
+        assert client.aliases.get("production").artifact_id == job.result["artifact_id"]
+        assert client.aliases.undo("production").artifact_id is None
+
+
+def typed(stack: Stack, *words: str) -> subprocess.CompletedProcess[str]:
+    """One command of the CLI, against the stack, with an admin's key."""
+    return subprocess.run(
+        [sys.executable, "-m", "tuneyard.cli", *words],
+        env=stack.environment | {"TUNEYARD_API_URL": stack.api_url, "TUNEYARD_API_KEY": stack.key("admin")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )

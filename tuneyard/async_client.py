@@ -18,6 +18,7 @@ import httpx
 
 from tuneyard import credentials
 from tuneyard.async_access import AsyncAuth, AsyncEvents, AsyncKeys, AsyncUsers
+from tuneyard.async_aliases import AsyncAliases
 from tuneyard.async_batch_tests import AsyncSuites, AsyncTests
 from tuneyard.async_jobs import AsyncJobs
 from tuneyard.async_kept import AsyncArtifacts, AsyncDatasets
@@ -87,6 +88,7 @@ class AsyncClient:
         self.datasets = AsyncDatasets(self._wire)
         self.artifacts = AsyncArtifacts(self._wire)
         self.configs = AsyncConfigs(self._wire)
+        self.aliases = AsyncAliases(self._wire)
         self.suites = AsyncSuites(self._wire)
         self.tests = AsyncTests(self._wire)
         self.gpus = AsyncGpus(self._wire)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, JsonValue, StringConstraints, model_validator
@@ -156,6 +155,14 @@ class BatchTest(Shape):
     started_at: Utc | None = None
     ended_at: Utc | None = None
     archived_at: Utc | None = None
+
+    @property
+    def progress(self) -> float:
+        """Percent of the prompts that have an answer or their own error; a completed test is at 100."""
+        if self.status == JobStatus.COMPLETED:
+            return 100.0
+        done = self.completed_prompts + self.failed_prompts
+        return min(100.0, 100.0 * done / self.total_prompts) if self.total_prompts else 0.0
 
 
 class NewPrediction(Request):
@@ -327,6 +334,15 @@ class Promotion(Request):
     reason: Text | None = Field(None, max_length=2000)
 
 
+class Undo(Request):
+    """Take an alias's newest move back."""
+
+    move_id: Text | None = Field(
+        None, max_length=26, description="Only if this is the newest one that stands."
+    )
+    reason: Text | None = Field(None, max_length=2000)
+
+
 class ModelAlias(Shape):
     """A name that stands for an artifact."""
 
@@ -336,7 +352,7 @@ class ModelAlias(Shape):
 
 
 class AliasMove(Shape):
-    """One move of an alias, oldest to newest; an undo is a move too."""
+    """One move of an alias; an undo is a move too."""
 
     id: str
     alias: str
@@ -346,4 +362,4 @@ class AliasMove(Shape):
     evidence: dict[str, Any] = Field(default_factory=dict)
     reason: str | None = None
     actor: str
-    at: datetime
+    at: Utc

@@ -8,17 +8,17 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from itertools import islice
 from typing import Any
 
 import click
 from pydantic import TypeAdapter
 
 from tuneyard import __version__, display, exit_codes
+from tuneyard.alias_commands import list_aliases, list_moves, promote, undo
 from tuneyard.audit_command import audit
 from tuneyard.auth_commands import auth
-from tuneyard.batch_shapes import Prediction
 from tuneyard.client import Client
+from tuneyard.compare_commands import compare, report
 from tuneyard.config_commands import configs
 from tuneyard.credentials import DEFAULT_ENVIRONMENT, DEFAULT_NAME, DEFAULT_URL
 from tuneyard.dataset_commands import datasets
@@ -29,11 +29,11 @@ from tuneyard.key_commands import keys
 from tuneyard.keys import redact
 from tuneyard.model_commands import models
 from tuneyard.options import connected, example, json_option, paged, show_page, width
+from tuneyard.pipeline_command import pipeline
 from tuneyard.shapes import HostSample
+from tuneyard.test_commands import test, tests
 from tuneyard.train_commands import check, merge, train
 from tuneyard.user_commands import users
-
-FAILURES_SHOWN = 5
 
 _HELP_END = f"""\b
 Environment:
@@ -68,10 +68,29 @@ def cli(api_url: str | None, patience: float) -> None:  # `connect` reads them f
     """Start fine-tunes; look at them, at batch tests and GPUs; manage API keys and people."""
 
 
-for command in (train, check, merge, configs, jobs, models, datasets, auth, keys, users, audit):
+for command in (
+    train,
+    test,
+    check,
+    merge,
+    pipeline,
+    configs,
+    jobs,
+    tests,
+    models,
+    datasets,
+    auth,
+    keys,
+    users,
+    audit,
+):
     cli.add_command(command)
+for command in (compare, report):
+    tests.add_command(command)
 for command in (pause, resume, events, logs, errors):
     jobs.add_command(command)
+for command in (list_aliases, list_moves, promote, undo):
+    models.add_command(command)
 
 
 @cli.command("metrics", epilog=example("metrics 01KA1B2C3D4E5F6G7H8J9K0MNP --limit 50"))
@@ -82,50 +101,6 @@ for command in (pause, resume, events, logs, errors):
 def show_metrics(client: Client, job_id: str, limit: int, offset: int, as_json: bool) -> None:
     """Show a job's metrics by step."""
     show_page(client.metrics.list(job_id, limit, offset), as_json, display.metrics_table)
-
-
-@cli.group(epilog=example("tests list"))
-def tests() -> None:
-    """Batch tests and their answers."""
-
-
-@tests.command("list", epilog=example("tests list --limit 5"))
-@paged(100, 20)
-@json_option
-@connected
-def list_tests(client: Client, limit: int, offset: int, as_json: bool) -> None:
-    """List batch tests, newest first."""
-    show_page(client.tests.list(limit, offset), as_json, display.tests_table)
-
-
-@tests.command("show", epilog=example("tests show 01KA1B2C3D4E5F6G7H8J9K0MNP --predictions 10"))
-@click.argument("test_id", metavar="ID")
-@click.option(
-    "--predictions", type=click.IntRange(0), help="Show the first so many answers, not the failures."
-)
-@json_option
-@connected
-def show_test(client: Client, test_id: str, predictions: int | None, as_json: bool) -> None:
-    """Show one batch test: its counts, its score and its first failures."""
-    test = client.tests.get(test_id)
-    wanted = list(islice(client.tests.iter_predictions(test_id), predictions)) if predictions else []
-    if as_json:
-        shown = test.model_dump(mode="json")
-        if predictions is not None:
-            shown["predictions"] = [one.model_dump(mode="json") for one in wanted]
-        click.echo(TypeAdapter(dict[str, Any]).dump_json(shown, indent=2).decode())
-        return
-    click.echo(display.test_card(test, datetime.now(UTC)))
-    failing = test.failed_prompts + test.completed_prompts - test.passed_prompts
-    if predictions is None and failing:
-        wanted = list(islice(filter(_went_wrong, client.tests.iter_predictions(test_id)), FAILURES_SHOWN))
-    if wanted:
-        title = "First failures" if predictions is None else "First answers"
-        click.echo(f"\n{title}\n{display.predictions_table(wanted, width())}")
-
-
-def _went_wrong(one: Prediction) -> bool:
-    return one.passed is False or one.error is not None
 
 
 @cli.group(epilog=example("gpus list"))

@@ -19,6 +19,7 @@ import httpx
 
 from tuneyard import credentials
 from tuneyard.access import Auth, Events, Keys, Users
+from tuneyard.aliases import Aliases
 from tuneyard.batch_tests import Suites, Tests
 from tuneyard.errors import Unavailable
 from tuneyard.jobs import Jobs
@@ -88,6 +89,7 @@ class Client:
         self.datasets = Datasets(self._wire)
         self.artifacts = Artifacts(self._wire)
         self.configs = Configs(self._wire)
+        self.aliases = Aliases(self._wire)
         self.suites = Suites(self._wire)
         self.tests = Tests(self._wire)
         self.gpus = Gpus(self._wire)

@@ -15,7 +15,7 @@ from tuneyard.client import Client
 from tuneyard.config_faults import read_form
 from tuneyard.config_files import Written, changes_in, read_config
 from tuneyard.config_words import Config
-from tuneyard.configs import FinetuneConfig, MergeConfig
+from tuneyard.configs import FinetuneConfig, MergeConfig, PipelineConfig
 from tuneyard.forms import filled
 from tuneyard.options import (
     changes_option,
@@ -35,17 +35,20 @@ from tuneyard.shapes import (
     NewConfig,
     NewFinetuneConfig,
     NewMergeConfig,
+    NewPipelineConfig,
 )
 
 _FORMS: dict[ConfigKind, type[Config]] = {
     "finetune": FinetuneConfig,
     "batch_test": BatchTestConfig,
     "merge": MergeConfig,
+    "pipeline": PipelineConfig,
 }
 _NEW: dict[ConfigKind, type[NewConfig]] = {
     "finetune": NewFinetuneConfig,
     "batch_test": NewBatchTestConfig,
     "merge": NewMergeConfig,
+    "pipeline": NewPipelineConfig,
 }
 _KINDS = click.Choice(get_args(ConfigKind))
 _kind = click.option("--kind", type=_KINDS, default="finetune", show_default=True)

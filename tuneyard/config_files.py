@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tuneyard.batch_configs import BatchTestConfig
 from tuneyard.config_faults import CODE
 from tuneyard.configs import FinetuneConfig
 from tuneyard.errors import BadInput
@@ -21,6 +22,7 @@ from tuneyard.shapes import Diagnostic
 
 _FLOAT = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?$")
 _FIRST_OF_FLOATS = list("-+.0123456789")
+_FIELDS = FinetuneConfig.model_fields.keys() | BatchTestConfig.model_fields.keys()
 _MEANT_AS_TEXT = {"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:bool"}
 
 
@@ -34,9 +36,7 @@ class Written(NamedTuple):
     def place(self, one: Diagnostic) -> Diagnostic:
         """The diagnostic with its file and line, where it is about a field of the config."""
         field = one.field or ""
-        if one.file is not None or not (
-            one.code == CODE or field.partition(".")[0] in FinetuneConfig.model_fields
-        ):
+        if one.file is not None or not (one.code == CODE or field.partition(".")[0] in _FIELDS):
             return one
         line = self.lines.get(field)
         return one.model_copy(update={"file": self.file, "lines": [line] if line else []})

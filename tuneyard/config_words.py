@@ -18,8 +18,8 @@ DATA_PLACES = (
     "(s3://, https://, …); `org/name[:split]` for a hub data set; or `dataset:<id>` for one that was uploaded."
 )
 SUITE_PLACES = (
-    "A .jsonl, .json, .csv, .tsv, .yaml or .parquet file of prompts, recorded with the API; or the id of a recorded "
-    "suite."
+    "A .jsonl, .json, .csv, .tsv, .yaml or .parquet file of prompts, recorded with the API; `dataset:<id>` for one "
+    "that was uploaded; or the id of a recorded suite."
 )
 MAX_RESTARTS = Field(
     2, ge=0, le=1000, description="How often the job is started again by itself after its run was lost."

@@ -15,6 +15,7 @@ _KINDS = {
     JobKind.BATCH_TEST: "test",
     JobKind.CHECK: "check",
     JobKind.MERGE: "merge",
+    JobKind.PIPELINE: "gate",
 }
 
 
@@ -120,6 +121,20 @@ def progress_line(job: Job) -> str:
         number(job.tokens_per_second, ".0f", " tok/s"),
         number(job.gpu_memory_allocated_gb, ".1f", " GiB GPU"),
         None if job.status == "running" else str(job.status),
+    ]
+    return "  ".join(part for part in parts if part)
+
+
+def test_line(test: BatchTest) -> str:
+    """What a batch test has come to: its answers once there are some, its stage before."""
+    done = test.completed_prompts + test.failed_prompts
+    if not done:
+        return plain(test.stage or test.status)
+    parts = [
+        f"{of_total(done, test.total_prompts)} answered",
+        f"{test.passed_prompts} right",
+        f"{test.failed_prompts} failed" if test.failed_prompts else None,
+        None if test.status == "running" else str(test.status),
     ]
     return "  ".join(part for part in parts if part)
 
@@ -265,6 +280,7 @@ def test_card(test: BatchTest, now: datetime) -> str:
             ("Created", long_time(test.created_at, now)),
             ("Started", long_time(test.started_at, now)),
             ("Ended", long_time(test.ended_at, now)),
+            ("Archived", long_time(test.archived_at, now)),
         ]
     )
 

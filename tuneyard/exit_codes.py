@@ -22,17 +22,21 @@ REFUSED = 4
 NOT_FOUND = 5
 AWAY = 6
 INTERRUPTED = 7
+UNDECIDED = 8
+NO_EFFECT = REFUSED  # of `tests compare` alone
 
 # Below 126, which the shell keeps for itself.
 MEANINGS = f"""\
   0  ok
   {UNEXPECTED}  something unexpected, or a text that is no API key
   {WRONG}  wrong usage or bad input, or the object's state does not allow it
-  {NOT_WELL}  the job or test did not end well
-  {REFUSED}  the key or password was refused, or lacks the permission
+  {NOT_WELL}  the job or test did not end well, or the candidate is worse
+  {REFUSED}  the key or password was refused, or lacks the permission;
+     of `tests compare` also: the fine-tune had no effect
   {NOT_FOUND}  not found
   {AWAY}  the API cannot be reached, or is too busy or broken to answer
-  {INTERRUPTED}  interrupted"""
+  {INTERRUPTED}  interrupted
+  {UNDECIDED}  a comparison has too little to go by"""
 
 _CODES: dict[type[TuneyardError], int] = {
     BadInput: WRONG,

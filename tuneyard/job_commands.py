@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import click
 
 from tuneyard import display, watch
+from tuneyard.batch_shapes import BatchTest
 from tuneyard.client import Client
 from tuneyard.exit_codes import INTERRUPTED, NOT_WELL
 from tuneyard.options import (
@@ -22,6 +24,8 @@ from tuneyard.options import (
     show_page,
 )
 from tuneyard.shapes import Job, JobKind, JobStatus
+
+Seen = TypeVar("Seen", Job, BatchTest)
 
 
 @click.group(epilog=example("jobs list --status running"))
@@ -74,9 +78,18 @@ def followed(job_id: str, name: str, every: float, as_json: bool | None) -> Job:
     Args:
         as_json: None: show nothing.
     """
-    last: list[Job] = []
+    return follow(
+        lambda patient: patient.jobs.watch(job_id, every), name, as_json, lambda: job_goes_on(job_id)
+    )
+
+
+def follow(
+    look: Callable[[Client], Iterable[Seen]], name: str, as_json: bool | None, leave: Callable[[], None]
+) -> Seen:
+    """Show readings until the last of them, which is the answer; `leave` where somebody does not wait for it."""
+    last: list[Seen] = []
     with connect(WATCHING_PATIENCE) as patient:
-        readings = remembering(patient.jobs.watch(job_id, every), last)
+        readings = remembering(look(patient), last)
         try:
             if as_json is None:
                 last[:] = [*readings][-1:]
@@ -87,7 +100,7 @@ def followed(job_id: str, name: str, every: float, as_json: bool | None) -> Job:
             else:
                 watch.as_lines(readings)
         except KeyboardInterrupt:
-            job_goes_on(job_id)
+            leave()
     return last[-1]
 
 
@@ -116,18 +129,18 @@ def cancel_job(client: Client, job_id: str, wait: bool, as_json: bool) -> None:
         leave_with(job, well=JobStatus.CANCELLED)
 
 
-def remembering(readings: Iterable[Job], last: list[Job]) -> Iterable[Job]:
+def remembering(readings: Iterable[Seen], last: list[Seen]) -> Iterable[Seen]:
     for job in readings:
         last[:] = [job]
         yield job
 
 
-def job_goes_on(job_id: str, state: str = "goes on") -> None:
-    click.echo(f"\nThe job {state}. Look again with: tuneyard jobs watch {job_id}", err=True)
+def job_goes_on(job_id: str, state: str = "goes on", group: str = "jobs") -> None:
+    click.echo(f"\nThe job {state}. Look again with: tuneyard {group} watch {job_id}", err=True)
     click.get_current_context().exit(INTERRUPTED)
 
 
-def leave_with(job: Job, well: JobStatus) -> None:
+def leave_with(job: Job | BatchTest, well: JobStatus) -> None:
     if job.status != well:
         click.echo(
             f"Job {job.id} {job.status}: {display.plain(job.error or 'no reason was given')}", err=True

@@ -6,10 +6,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from tuneyard.addresses import object_path
-from tuneyard.configs import FinetuneConfig, MergeConfig
+from tuneyard.batch_shapes import PipelineRequest
+from tuneyard.configs import FinetuneConfig, MergeConfig, PipelineConfig
 from tuneyard.identifiers import fresh_id
 from tuneyard.shapes import (
     Beat,
@@ -93,12 +94,35 @@ class Jobs:
         body = MergeRequest(**_asked(config=config, config_id=config_id, name=name), id=job_id or fresh_id())
         return self._wire.ask(Job, "POST", "/api/v1/ml/$merge", body)
 
+    def pipeline(
+        self,
+        config: PipelineConfig | None = None,
+        name: str | None = None,
+        job_id: str | None = None,
+        *,
+        config_id: str | None = None,
+    ) -> Job:
+        """Have a model fine-tuned, tested and, where it is better, promoted, as `train` has one trained."""
+        body = PipelineRequest(
+            **_asked(config=config, config_id=config_id, name=name), id=job_id or fresh_id()
+        )
+        return self._wire.ask(Job, "POST", "/api/v1/ml/$pipeline", body)
+
     def validate(
-        self, config: dict[str, Any] | None = None, run: bool = False, *, config_id: str | None = None
+        self,
+        config: dict[str, Any] | None = None,
+        run: bool = False,
+        *,
+        config_id: str | None = None,
+        kind: Literal["finetune", "batch_test"] | None = None,
     ) -> Validation:
-        """What the API can see of a fine-tune's config, or of one that is kept; with `run`, the job that looks at the
-        model and the rows."""
-        body = ValidateRequest(**_asked(config=config, config_id=config_id), run=run)
+        """What the API can see of a config, or of one that is kept; with `run`, the job that looks at the model and
+        the rows of a fine-tune's.
+
+        Args:
+            kind: What it is a config of; default: a fine-tune.
+        """
+        body = ValidateRequest(**_asked(config=config, config_id=config_id, kind=kind), run=run)
         return self._wire.ask(Validation, "POST", "/api/v1/ml/$validate", body)
 
     def list(

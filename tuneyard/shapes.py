@@ -11,7 +11,7 @@ from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from tuneyard.batch_configs import BatchTestConfig
-from tuneyard.configs import FinetuneConfig, MergeConfig
+from tuneyard.configs import FinetuneConfig, MergeConfig, PipelineConfig
 from tuneyard.values import (
     Amount,
     ClientId,
@@ -196,6 +196,9 @@ class JobFacts(Request):
 
     stage: Text | None = Field(None, max_length=LONGEST_STAGE)
     device: Text | None = Field(None, max_length=255)
+    model: Text | None = Field(
+        None, min_length=1, max_length=1024, description="The artifact that an alias stood for."
+    )
     current_step: Count | None = None
     total_steps: Count | None = None
     total_epochs: Amount | None = None
@@ -413,8 +416,10 @@ class MergeRequest(StartRequest):
 
 class ValidateRequest(Asking):
     config: JsonObject | None = None
+    kind: Literal["finetune", "batch_test"] = "finetune"
     run: Flag = Field(
-        False, description="Also start the `check` flow, which looks at the model and the data."
+        False,
+        description="Of a fine-tune's: also start the `check` flow, which looks at the model and the data.",
     )
 
 
@@ -547,7 +552,7 @@ class ArtifactTree(Artifact):
 
 # Configs that are kept
 
-ConfigKind = Literal["finetune", "batch_test", "merge"]
+ConfigKind = Literal["finetune", "batch_test", "merge", "pipeline"]
 ConfigTag = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._:/-]{0,99}$")]
 
 
@@ -572,7 +577,12 @@ class NewMergeConfig(_Keeping):
     data: MergeConfig
 
 
-NewConfig = NewFinetuneConfig | NewBatchTestConfig | NewMergeConfig
+class NewPipelineConfig(_Keeping):
+    kind: Literal["pipeline"]
+    data: PipelineConfig
+
+
+NewConfig = NewFinetuneConfig | NewBatchTestConfig | NewMergeConfig | NewPipelineConfig
 
 
 class KeptConfig(Shape):

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import click
 
 from tuneyard import display_jobs
+from tuneyard.batch_configs import BatchTestConfig
 from tuneyard.client import Client
-from tuneyard.config_faults import read_finetune
+from tuneyard.config_faults import read_finetune, read_form
 from tuneyard.config_files import Written, changes_in, read_config
-from tuneyard.configs import MergeConfig
+from tuneyard.config_words import Config
+from tuneyard.configs import FinetuneConfig, MergeConfig
 from tuneyard.exit_codes import WRONG
 from tuneyard.forms import filled
 from tuneyard.job_commands import followed, leave_with
 from tuneyard.options import changes_option, connected, example, json_option, show_json
 from tuneyard.shapes import Job, JobStatus, Preflight, PreflightFigures, Validation
 
+CheckedKind = Literal["finetune", "batch_test"]
+_FORMS: dict[CheckedKind, type[Config]] = {"finetune": FinetuneConfig, "batch_test": BatchTestConfig}
 config_file = click.argument(
     "config_file", metavar="CONFIG", type=click.Path(exists=True, dir_okay=False, path_type=Path)
 )
@@ -58,15 +64,21 @@ def train(
     if config_file is None and not changes:
         _started(client.jobs.train(name=name, config_id=config_id), watching, as_json)
         return
-    if config_file is None:
-        kept = client.configs.get(config_id or "")
-        written = Written(f"config {kept.id}", changes_in(changes, kept.data), {})
-    else:
-        written = read_config(config_file, changes)
+    written = written_in(client, config_file, config_id, changes)
     config, faults = read_finetune(written.values)
     if config is None:
         raise written.refusal(faults)
     _started(client.jobs.train(config, name), watching, as_json)
+
+
+def written_in(
+    client: Client, config_file: Path | None, config_id: str | None, changes: Sequence[str]
+) -> Written:
+    """A file's config, or one that is kept, with the changes made."""
+    if config_file is not None:
+        return read_config(config_file, changes)
+    kept = client.configs.get(config_id or "")
+    return Written(f"config {kept.id}", changes_in(changes, kept.data), {})
 
 
 @click.command(epilog=example("merge 01KA1B2C3D4E5F6G7H8J9K0MNP --watch"))
@@ -94,18 +106,29 @@ def _started(job: Job, watching: bool, as_json: bool) -> None:
 
 @click.command(epilog=example("check examples/dates/finetune.json --run"))
 @config_file
+@click.option("--kind", type=click.Choice(["finetune", "batch_test"]), help="Default: what its fields say.")
 @changes_option
 @click.option("--run", "running", is_flag=True, help="Also look at the model and the rows, where jobs run.")
 @json_option
 @connected
-def check(client: Client, config_file: Path, changes: tuple[str, ...], running: bool, as_json: bool) -> None:
-    """Say what is wrong with a fine-tune's config before it takes a GPU; exit 2 if it is invalid."""
+def check(
+    client: Client,
+    config_file: Path,
+    kind: CheckedKind | None,
+    changes: tuple[str, ...],
+    running: bool,
+    as_json: bool,
+) -> None:
+    """Say what is wrong with a fine-tune's or a batch test's config before it takes a GPU; exit 2 if it is invalid."""
     written = read_config(config_file, changes)
-    config, faults = read_finetune(written.values)
+    kind = kind or ("batch_test" if "suite" in written.values else "finetune")
+    if running and kind == "batch_test":
+        raise click.UsageError("--run looks at fine-tunes only.")
+    config, faults = read_form(_FORMS[kind], written.values)
     if config is None:
         _show(written, Validation(valid=False, diagnostics=faults), as_json)
         return
-    seen = client.jobs.validate(written.values, running)
+    seen = client.jobs.validate(written.values, running, kind=None if kind == "finetune" else kind)
     if seen.job is None:
         _show(written, seen, as_json)
         return

@@ -1,4 +1,4 @@
-"""Show a job as it goes on: a bar on a terminal, lines elsewhere, JSON for a program."""
+"""Show a job or a batch test as it goes on: a bar on a terminal, lines elsewhere, JSON for a program."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from functools import partial
 
 import click
 
-from tuneyard.display import clipped, plain, progress_line
+from tuneyard.batch_shapes import BatchTest
+from tuneyard.display import clipped, plain, progress_line, test_line
 from tuneyard.shapes import Job
+
+Watched = Job | BatchTest
 
 _BAR_CELLS = 20
 # The bar counts hundredths of a percent: `total_steps` may be unknown, and may change with the attempt.
@@ -18,22 +21,26 @@ _BAR_LENGTH = 10_000
 _BAR_PLACE = len("  [] 100%  ") + _BAR_CELLS
 
 
-def as_json(readings: Iterable[Job]) -> None:
+def _words(job: Watched) -> str:
+    return test_line(job) if isinstance(job, BatchTest) else progress_line(job)
+
+
+def as_json(readings: Iterable[Watched]) -> None:
     for job in readings:
         click.echo(job.model_dump_json())
 
 
-def as_lines(readings: Iterable[Job]) -> None:
+def as_lines(readings: Iterable[Watched]) -> None:
     """One line a change that a person would see."""
     said = ""
     for job in readings:
-        line = f"{job.status}  {job.progress:.2f}%  {progress_line(job)}"
+        line = f"{job.status}  {job.progress:.2f}%  {_words(job)}"
         if line != said:
             click.echo(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC  {line}")
             said = line
 
 
-def as_bar(readings: Iterable[Job], name: str) -> None:
+def as_bar(readings: Iterable[Watched], name: str) -> None:
     label = clipped(plain(name), 20)
     shown = click.progressbar(
         length=_BAR_LENGTH,
@@ -51,7 +58,7 @@ def as_bar(readings: Iterable[Job], name: str) -> None:
             bar.update(0, job)
 
 
-def _beside_the_bar(job: Job | None, label: int) -> str:
+def _beside_the_bar(job: Watched | None, label: int) -> str:
     if job is None:
         return ""
-    return clipped(progress_line(job), max(20, shutil.get_terminal_size().columns - label - _BAR_PLACE - 1))
+    return clipped(_words(job), max(20, shutil.get_terminal_size().columns - label - _BAR_PLACE - 1))

@@ -15,6 +15,7 @@ OPERATIONS = {
     JobKind.BATCH_TEST: "batch_test",
     JobKind.CHECK: "check",
     JobKind.MERGE: "merge",
+    JobKind.PIPELINE: "pipeline",
 }
 
 

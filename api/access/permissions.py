@@ -16,12 +16,13 @@ PERMISSIONS: dict[str, str] = {
     "datasets:write": "Record and upload data sets",
     "artifacts:read": "See and download models and reports",
     "artifacts:write": "Record models and reports",
+    "aliases:write": "Let an alias stand for another model",
     "configs:read": "See the configs that are kept",
     "configs:write": "Keep, change and delete configs",
     "suites:read": "See test suites",
     "suites:write": "Record test suites",
     "tests:read": "See batch tests and their answers",
-    "tests:write": "Record batch tests",
+    "tests:write": "Record, start, cancel, archive and delete batch tests",
     "gpus:read": "See GPU readings",
     "gpus:write": "Record GPU readings",
     "keys:own": "Make keys no wider than oneself, and manage those",
@@ -46,6 +47,7 @@ _TRAINING = _CONFIGS | {
     "datasets:read",
     "datasets:write",
     "artifacts:read",
+    "aliases:write",
 }
 _TESTING = _CONFIGS | {
     "jobs:read",

@@ -23,14 +23,13 @@ from api.dialects.finetunelab_bodies import (
     PointsOfBody,
     StatusBody,
 )
-from api.dialects.finetunelab_words import listed_job, point_in_words, prediction_in_words, status_of
+from api.dialects.finetunelab_words import listed_job, point_in_words, status_of
 from api.job_ends import apply_end
 from api.lifecycle import Event
 from api.metric_store import history, newest
 from api.moves import move
 from api.openapi_words import OWN_WORDS
 from api.problems import Problem
-from api.routes.batch_tests import Run, owned_run, predictions_of
 from api.routes.jobs import StatusFilter, jobs_page, record_job
 from api.routes.metrics import ManyPoints, report
 from api.strict_json import BrokenJson, StrictRoute
@@ -51,7 +50,6 @@ LOSSES_IN_TREND = 10
 TrainingCaller = Annotated[Caller, needs("metrics:read", "training")]
 TrainingWriter = Annotated[Caller, needs("jobs:write", "training")]
 TrainingJob = Annotated[tables.Job, owned_job("metrics:read", scope="training", missing=MISSING)]
-TestingRun = Annotated[Run, owned_run("tests:read", "testing")]
 OwnJob = Annotated[JobCaller, own_job(MISSING)]
 
 
@@ -63,7 +61,7 @@ def object_in(body: Any) -> Open:
     return body
 
 
-def _required(body: Open, *names: str) -> None:
+def required(body: Open, *names: str) -> None:
     missing = [name for name in names if body.get(name) is None]
     if missing:
         raise Problem(400, f"Missing required field: {', '.join(missing)}")
@@ -85,7 +83,7 @@ def create_job(
 ) -> Open:
     """Record a job with the token its trainer will write with: the client's, if it is one, else ours."""
     given = object_in(body)
-    _required(given, "model_name")
+    required(given, "model_name")
     asked = shape_of(PlatformJob, given)
     new = NewJob(
         id=asked.job_id,
@@ -206,7 +204,7 @@ def write_metrics_of(
 ) -> Reported:
     """Points of the job that the body names, which must be the token's."""
     given = object_in(body)
-    _required(given, "job_id", "metrics")
+    required(given, "job_id", "metrics")
     demand_own(database, holder, str(given["job_id"]), MISSING)
     return report(database, holder, _listed(given))
 
@@ -220,7 +218,7 @@ def _listed(given: Open) -> list[MetricPoint]:
 
 def _point(given: Open) -> MetricPoint:
     """A point; numbers under names that are no column of ours are kept in `extra`."""
-    _required(given, "step", "epoch")
+    required(given, "step", "epoch")
     known = {
         name: value for name, value in given.items() if name in MetricPoint.model_fields and name != "extra"
     }
@@ -231,25 +229,3 @@ def _point(given: Open) -> MetricPoint:
 
 def _numbers(fields: Open) -> Open:
     return {name: value for name, value in fields.items() if type(value) in (int, float)}
-
-
-@router.get("/api/batch-testing/status/{job_id}")
-def read_test(pair: TestingRun, database: DatabaseDep) -> Open:
-    """A batch test with all its results; `progress` goes from 0 to 1."""
-    job, run = pair
-    with database.reading() as session:
-        found = predictions_of(session, job.pk, None, 0)
-    done = run.completed_prompts + run.failed_prompts
-    return {
-        "id": job.id,
-        "status": "running" if job.status == JobStatus.CANCELLING else job.status,
-        "model_name": job.model,
-        "total_prompts": job.total_steps,
-        "completed_prompts": run.completed_prompts,
-        "failed_prompts": run.failed_prompts,
-        "progress": min(1.0, round(done / job.total_steps, 2)) if job.total_steps else 0.0,
-        "started_at": job.started_at,
-        "completed_at": job.ended_at,
-        "error": job.error,
-        "results": [prediction_in_words(prediction) for prediction in found.items],
-    }

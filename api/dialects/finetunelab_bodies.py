@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.access.permissions import SCOPES
 from tuneyard.shapes import LONGEST_ERROR, MetricPoint
-from tuneyard.values import NO_NUL, ClientId, Count, Flag, Json, JsonObject, ShownAs, Text
+from tuneyard.values import NO_NUL, ClientId, Count, CountFromOne, Flag, Json, JsonObject, ShownAs, Text
 
 Anything = Annotated[Any, ShownAs(Json)]
 OPEN = ConfigDict(
@@ -94,6 +94,60 @@ class PlatformKey(BaseModel):
     scopes: list[Annotated[str, Field(json_schema_extra={"enum": list(SCOPES)})]] | None = None
 
 
+class PlatformJudge(BaseModel):
+    """`model`: `<block>[/<model>]`, an endpoint's credentials block; `criteria` are the rubric."""
+
+    model_config = OPEN
+    __pydantic_extra__: dict[str, Anything]
+
+    enabled: Flag = False
+    model: Text | None = None
+    criteria: list[Text] | None = None
+
+
+class PlatformTest(BaseModel):
+    """One of `test_suite_id`, `dataset_id` and `source_path`: the first that is given counts."""
+
+    model_config = OPEN
+    __pydantic_extra__: dict[str, Anything]
+
+    model_id: Text = Field(
+        min_length=1,
+        max_length=1024,
+        description="An artifact's id, an alias, or what a config's `model` may be.",
+    )
+    test_suite_id: Text | None = Field(None, max_length=100)
+    dataset_id: Text | None = Field(None, max_length=100)
+    source_path: Text | None = Field(None, max_length=1024)
+    prompt_limit: CountFromOne = 25
+    concurrency: CountFromOne = Field(3, le=1000)
+    delay_ms: Count = Field(1000, le=600_000)
+    test_run_name: Text | None = Field(None, max_length=255)
+    benchmark_id: Anything = None
+    judge_config: PlatformJudge | None = None
+
+
+class PlatformTestRun(BaseModel):
+    model_config = OPEN
+    __pydantic_extra__: dict[str, Anything]
+
+    config: PlatformTest
+
+
+class PlatformCancelTest(BaseModel):
+    model_config = OPEN
+    __pydantic_extra__: dict[str, Anything]
+
+    test_run_id: Text = Field(min_length=1)
+
+
+class PlatformTestRuns(BaseModel):
+    model_config = OPEN
+    __pydantic_extra__: dict[str, Anything]
+
+    testRunIds: list[Text] = Field(min_length=1, max_length=1000)  # noqa: N815
+
+
 # Taken as they come and looked at in the route: its refusals are the platform's own.
 JobBody = Annotated[Any, Body(), ShownAs(PlatformJob)]
 StatusBody = Annotated[Any, Body(), ShownAs(PlatformStatus)]
@@ -102,3 +156,6 @@ ResumeBody = Annotated[Any, Body(), ShownAs(PlatformResume | None)]
 PointsBody = Annotated[Any, Body(), ShownAs(PlatformPoint | PlatformPoints)]
 KeyBody = Annotated[Any, Body(), ShownAs(PlatformKey)]
 PointsOfBody = Annotated[Any, Body(), ShownAs(PlatformPointsOf)]
+TestBody = Annotated[Any, Body(), ShownAs(PlatformTestRun)]
+CancelTestBody = Annotated[Any, Body(), ShownAs(PlatformCancelTest)]
+TestRunsBody = Annotated[Any, Body(), ShownAs(PlatformTestRuns)]

@@ -5,7 +5,7 @@ from datetime import timedelta
 from pathlib import PurePath
 from typing import Any
 
-from api.tables import Job, now
+from api.tables import Job, TestRun, now
 from tuneyard.batch_shapes import Prediction
 from tuneyard.shapes import JobStatus, MetricRow
 
@@ -161,3 +161,20 @@ def point_in_words(row: MetricRow) -> dict[str, Any]:
 def prediction_in_words(prediction: Prediction) -> dict[str, Any]:
     """One result: `success` says whether the model answered, `passed` whether it was right."""
     return prediction.model_dump() | {"success": prediction.error is None}
+
+
+def batch_test_in_words(job: Job, run: TestRun) -> dict[str, Any]:
+    """A batch test without its results."""
+    done = run.completed_prompts + run.failed_prompts
+    return {
+        "id": job.id,
+        "status": status_in_words(job),
+        "model_name": job.model,
+        "total_prompts": job.total_steps,
+        "completed_prompts": run.completed_prompts,
+        "failed_prompts": run.failed_prompts,
+        "progress": min(1.0, round(done / job.total_steps, 2)) if job.total_steps else 0.0,
+        "started_at": job.started_at,
+        "completed_at": job.ended_at,
+        "error": job.error,
+    }

@@ -25,6 +25,7 @@ from tuneyard.shapes import (
     NewBatchTestConfig,
     NewFinetuneConfig,
     NewMergeConfig,
+    NewPipelineConfig,
     Page,
 )
 
@@ -37,13 +38,14 @@ MISSING = "Config not found"
 
 def _form(body: Any) -> str:
     kind = body.get("kind") if isinstance(body, dict) else None
-    return FORM + (kind if kind in ("batch_test", "merge") else "finetune")
+    return FORM + (kind if kind in ("batch_test", "merge", "pipeline") else "finetune")
 
 
 Keeping = Annotated[
     Annotated[NewFinetuneConfig, Tag(FORM + "finetune")]
     | Annotated[NewBatchTestConfig, Tag(FORM + "batch_test")]
-    | Annotated[NewMergeConfig, Tag(FORM + "merge")],
+    | Annotated[NewMergeConfig, Tag(FORM + "merge")]
+    | Annotated[NewPipelineConfig, Tag(FORM + "pipeline")],
     Discriminator(_form),
 ]
 

@@ -96,10 +96,22 @@ def record_job(
     job, is_new = record(session, job, of_run if same is None else same, taken=taken)
     if job.kind != new.kind:
         raise Problem(409, f"It is recorded as a {job.kind} job already, {job.id}")
+    is_test = job.kind == JobKind.BATCH_TEST
+    if is_new and is_test:
+        session.add(_test_run(session, job))
     if is_new:
-        action = "test.created" if job.kind == JobKind.BATCH_TEST else "job.created"
+        action = "test.created" if is_test else "job.created"
         record_event(session, caller, action, "job", job.id, name=job.name)
     return job, is_new
+
+
+def _test_run(session: Session, job: tables.Job) -> tables.TestRun:
+    """What a batch test has beside its job, however it was asked for."""
+    said = job.config.get("suite")
+    suite = said[:1024] if isinstance(said, str) else ""
+    recorded = owned(tables.TestSuite, job.workspace_id).where(tables.TestSuite.id == suite)
+    suite_id = session.execute(recorded.with_only_columns(col(tables.TestSuite.id))).scalar()
+    return tables.TestRun(job_pk=job.pk, workspace_id=job.workspace_id, suite=suite, suite_id=suite_id)
 
 
 @router.get("")
@@ -186,7 +198,8 @@ def update_job(holder: Annotated[JobCaller, own_job()], facts: JobFacts, databas
 def _learn(session: Session, job: tables.Job, facts: JobFacts) -> None:
     learnt = facts.model_dump(exclude_unset=True, exclude={"suite_id", "current_step"})
     for name, value in learnt.items():
-        setattr(job, name, value)
+        if value is not None or name != "model":
+            setattr(job, name, value)
     is_test = job.kind == JobKind.BATCH_TEST
     if (
         facts.current_step is not None and not is_test

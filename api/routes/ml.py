@@ -9,16 +9,28 @@ from api.access.audit import log_operation
 from api.access.auth import DatabaseDep, LaunchesDep, needs
 from api.access.caller import Caller
 from api.access.owned import owned
-from api.config_checks import ARTIFACT, demand_adapter, kept_config, look_up, startable
+from api.config_checks import (
+    ARTIFACT,
+    CONFIGS,
+    demand_adapter,
+    demand_known,
+    kept_config,
+    look_up,
+    startable,
+    suite_size,
+)
 from api.database import Database
 from api.job_starts import start_or_fail
 from api.launches import Launches
 from api.openapi_words import or_again
 from api.problems import Problem
+from api.routes.batch_tests import Run, find_run, shown_test
 from api.routes.jobs import record_job
 from api.strict_json import StrictRoute
-from tuneyard.config_faults import read_finetune
-from tuneyard.configs import FinetuneConfig, MergeConfig
+from tuneyard.batch_configs import BatchTestConfig
+from tuneyard.batch_shapes import BatchTest, PipelineRequest, TestRequest
+from tuneyard.config_faults import read_form
+from tuneyard.configs import FinetuneConfig, MergeConfig, PipelineConfig
 from tuneyard.shapes import (
     Job,
     JobKind,
@@ -33,6 +45,7 @@ from tuneyard.shapes import (
 router = APIRouter(prefix="/ml", tags=["ml"], route_class=StrictRoute)
 
 Writer = Annotated[Caller, needs("jobs:write")]
+Tester = Annotated[Caller, needs("tests:write")]
 
 
 @router.post("/$train", status_code=202, responses=or_again(Job) | {404: {}})
@@ -48,9 +61,7 @@ def train(
             FinetuneConfig,
             kept_config(session, caller.workspace_id, JobKind.FINETUNE, asked.config_id or ""),
         )
-        faults = look_up(session, caller.workspace_id, config)
-    for fault in faults:
-        raise Problem(422, fault.message, field=f"config.{fault.field}")
+        demand_known(session, caller.workspace_id, config)
     new = _new_job(JobKind.FINETUNE, config, asked.name, asked.id)
     job, is_new = launch(database, launches, caller, new)
     if not is_new:
@@ -82,23 +93,103 @@ def merge(
     return Job.model_validate(job)
 
 
+@router.post("/$pipeline", status_code=202, responses=or_again(Job) | {404: {}})
+def pipeline(
+    caller: Annotated[Caller, needs("aliases:write")],
+    asked: PipelineRequest,
+    database: DatabaseDep,
+    launches: LaunchesDep,
+    response: Response,
+) -> Job:
+    """Have a model fine-tuned, tested beside what it came from, and promoted where it is better; the same `id` again
+    answers the job that is there, with 200."""
+    with database.reading() as session:
+        config = asked.config or cast(
+            PipelineConfig, kept_config(session, caller.workspace_id, JobKind.PIPELINE, asked.config_id or "")
+        )
+        demand_known(session, caller.workspace_id, config)
+    new = NewJob(
+        id=asked.id,
+        kind=JobKind.PIPELINE,
+        name=asked.name or config.name,
+        model=config.finetune.model,
+        dataset=config.finetune.dataset,
+        config=config.model_dump(mode="json"),
+        max_restarts=config.max_restarts,
+    )
+    job, is_new = launch(database, launches, caller, new)
+    if not is_new:
+        response.status_code = 200
+    return Job.model_validate(job)
+
+
+@router.post("/$test", status_code=202, responses=or_again(BatchTest) | {404: {}})
+def test(
+    caller: Tester, asked: TestRequest, database: DatabaseDep, launches: LaunchesDep, response: Response
+) -> BatchTest:
+    """Record a batch test and have it run; the same `id` again answers the one that is there, with 200."""
+    config = asked.config
+    if config is None:
+        with database.reading() as session:
+            kept = kept_config(session, caller.workspace_id, JobKind.BATCH_TEST, asked.config_id or "")
+        config = cast(BatchTestConfig, kept)
+    run, is_new = start_test(database, launches, caller, config, asked.name, asked.id)
+    if not is_new:
+        response.status_code = 200
+    return shown_test(run)
+
+
+def start_test(
+    database: Database,
+    launches: Launches,
+    caller: Caller,
+    config: BatchTestConfig,
+    name: str | None = None,
+    test_id: str | None = None,
+) -> tuple[Run, bool]:
+    """The batch test that was asked for, with its run, and whether it is new.
+
+    Raises:
+        Problem: 404 or 422 by field for what the record does not have; else as `launch`.
+    """
+    with database.reading() as session:
+        demand_known(session, caller.workspace_id, config)
+        size = suite_size(session, caller.workspace_id, config.suite)
+    new = NewJob(
+        id=test_id,
+        kind=JobKind.BATCH_TEST,
+        name=name or config.name,
+        model=config.model,
+        config=config.model_dump(mode="json"),
+        total_steps=size and min(size, config.prompt_limit or size),
+        max_restarts=config.max_restarts,
+    )
+    job, is_new = launch(database, launches, caller, new)
+    with database.reading() as session:
+        return find_run(session, caller.workspace_id, job.id), is_new
+
+
 @router.post("/$validate", responses={404: {}})
 def validate(
     caller: Writer, asked: ValidateRequest, database: DatabaseDep, launches: LaunchesDep
 ) -> Validation:
-    """Look at a config without training. The rest, which only a host with the model can see, is looked at by `run`."""
+    """Look at a config without running it. The rest of a fine-tune's, which only a host with the model can see, is
+    looked at by `run`."""
+    kind = JobKind(asked.kind)
+    if asked.run and kind is not JobKind.FINETUNE:
+        raise Problem(409, "only a fine-tune's config is looked at by a run", field="run")
     with database.reading() as session:
         given = asked.config
         if given is None:
-            kept = kept_config(session, caller.workspace_id, JobKind.FINETUNE, asked.config_id or "")
+            kept = kept_config(session, caller.workspace_id, kind, asked.config_id or "")
             given = kept.model_dump(mode="json")
-        config, found = read_finetune(given)
+        config, found = read_form(CONFIGS[kind], given)
         if config is not None:
             found += look_up(session, caller.workspace_id, config)
-    found += startable(launches)
+    found += startable(launches, kind)
     valid = not any(one.severity == "error" for one in found)
     job = None
-    if asked.run and valid and config is not None:
+    if asked.run and valid and isinstance(config, FinetuneConfig):
         row, _ = launch(database, launches, caller, _new_job(JobKind.CHECK, config))
         job = Job.model_validate(row)
     return Validation(valid=valid, diagnostics=found, job=job)

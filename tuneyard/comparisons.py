@@ -1,0 +1,34 @@
+# Generated from async_comparisons.py by `python -m tests.unasync --write`; do not edit.
+"""The client's part about what batch tests come to."""
+
+from __future__ import annotations
+
+from tuneyard.addresses import object_path
+from tuneyard.batch_shapes import CompareRequest, Comparison, TestSummary
+from tuneyard.wire import Wire
+
+
+class Comparisons:
+    """One batch test summed up, two beside each other."""
+
+    _wire: Wire
+
+    def summary(self, test_id: str) -> TestSummary:
+        """Its scores with intervals, by tag and by scorer; latency and tokens."""
+        return self._wire.ask(TestSummary, "GET", object_path("batch-tests", test_id, "summary"))
+
+    def compare(
+        self, baseline: str, candidate: str, *, alpha: float = 0.05, margin: float = 0.1
+    ) -> Comparison:
+        """Whether the candidate is better than the baseline, on the prompts of one suite."""
+        body = CompareRequest(baseline=baseline, candidate=candidate, alpha=alpha, margin=margin)
+        return self._wire.ask(Comparison, "POST", "/api/v1/batch-tests/compare", body)
+
+    def report(self, test_id: str, against: str | None = None) -> str:
+        """The test as one HTML page that needs nothing else, beside the one that it is compared with."""
+        path = object_path("batch-tests", test_id, "report")
+        answer = self._wire.open(path, {"against": against}, {"Accept": "text/html"})
+        try:
+            return (answer.read()).decode()
+        finally:
+            answer.close()
