@@ -14,7 +14,7 @@ from flows.lost_runs import close_run
 from flows.models import get_model
 from flows.perplexity import measure_perplexity
 from flows.service_key import DEFAULT_CREDENTIALS
-from flows.similarity import measure_similarity
+from flows.similarity import get_sentence_models, measure_similarity
 from flows.suites import take_suite
 from flows.summing_up import sum_up
 from tuneyard import Client
@@ -39,10 +39,11 @@ def batch_test(
 
     def work(run: JobRun) -> dict[str, Any]:
         prompts = take_suite(run, config)
+        sentence_models = get_sentence_models(run, config, prompts)
         model = get_model(run, config.model)
-        answer(run, config, prompts, model)
-        measure_similarity(run, config, prompts)
         measured = {**measure_perplexity(run, config, model), **run_lm_eval(run, config, model)}
+        answer(run, config, prompts, model)
+        measure_similarity(run, config, prompts, sentence_models)
         return {**sum_up(run, config), **measured}
 
     return as_job(credentials, record, work, job_id)

@@ -8,9 +8,8 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from flows.cards import cards
 from flows.job_run import JobRun
-from tasks.launch import run_child
+from flows.measuring import measured_once
 from tuneyard.batch_configs import BatchTestConfig
 
 BATCH = 16
@@ -29,14 +28,4 @@ def run_lm_eval(run: JobRun, config: BatchTestConfig, model: Path) -> dict[str, 
         "precision": config.precision,
         "seed": config.seed,
     }
-    with cards(run, config.gpus) as lease:
-        found = run_child(
-            "tasks.harness",
-            plan,
-            run.folder / "lm-eval",
-            secrets={},
-            watch=run.journal.look,
-            say=run.log.info,
-            environment=lease.environment,
-        )
-    return {"lm_eval": found}
+    return {"lm_eval": measured_once(run, "harness", plan, config.gpus)}

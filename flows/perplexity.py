@@ -8,11 +8,10 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from flows.cards import cards
 from flows.data_sets import fetch
 from flows.job_run import JobRun
+from flows.measuring import measured_once
 from tasks.data_source import RECORDED
-from tasks.launch import run_child
 from tuneyard.batch_configs import BatchTestConfig
 
 
@@ -26,15 +25,6 @@ def measure_perplexity(run: JobRun, config: BatchTestConfig, model: Path) -> dic
         texts = str(fetch(run, texts, "perplexity_on"))
     run.at(f"Measuring the perplexity on {config.perplexity_on}")
     plan = {"model_dir": str(model), "dataset": texts, "precision": config.precision}
-    with cards(run, config.gpus) as lease:
-        found = run_child(
-            "tasks.perplexity",
-            plan,
-            run.folder / "perplexity",
-            secrets={},
-            watch=run.journal.look,
-            say=run.log.info,
-            environment=lease.environment,
-        )
+    found = measured_once(run, "perplexity", plan, config.gpus)
     run.log.info("Perplexity %.3f on %s tokens", found["value"], found["tokens"])
     return {"perplexity": found}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from prefect import task
@@ -23,13 +24,25 @@ Line = dict[str, Any]
 
 
 @task(cache_policy=NO_CACHE)
-def measure_similarity(run: JobRun, config: BatchTestConfig, prompts: list[Prompt]) -> None:
+def get_sentence_models(run: JobRun, config: BatchTestConfig, prompts: list[Prompt]) -> dict[str, Path]:
+    """The folder of each model that a similarity is by: had before anything is answered."""
+    scorers = [one for prompt in prompts for one in own_scorers(prompt, config.scorers)]
+    return {
+        name: get_model(run, name) for name in sorted({s.model for s in scorers if isinstance(s, Similarity)})
+    }
+
+
+@task(cache_policy=NO_CACHE)
+def measure_similarity(
+    run: JobRun, config: BatchTestConfig, prompts: list[Prompt], models: dict[str, Path]
+) -> None:
     """Record again, with their cosines, the answers that a scorer waits with."""
-    wanted = _wanted(run, config, prompts)
-    for model in sorted({one.model for _, one, _ in wanted}):
+    wanted = _wanted(run, config, prompts) if models else []
+    for model, folder in models.items():
         ours = [(name, line) for name, one, line in wanted if one.model == model]
         texts = [[line["response"], prompts[line["prompt_index"]].expected or ""] for _, line in ours]
-        for (name, line), cosine in zip(ours, _cosines(run, config, model, texts), strict=True):
+        run.at(f"Comparing {len(ours)} answers by {model}")
+        for (name, line), cosine in zip(ours, _cosines(run, config, folder, texts), strict=True):
             line["details"][name] = {"cosine": cosine}
     lines = {line["prompt_index"]: line for _, _, line in wanted}
     record_answers(
@@ -42,8 +55,6 @@ def _wanted(
 ) -> list[tuple[str, Similarity, Line]]:
     """(a scorer's name, the scorer, the answer) for all answers that have a similarity."""
     scorers = [named(own_scorers(prompt, config.scorers)) for prompt in prompts]
-    if not any(isinstance(one, Similarity) for own in scorers for _, one in own):
-        return []
     known = {one.prompt_index: one.details for one in run.service.tests.iter_predictions(run.job.id)}
     text = (run.folder / ANSWERS).read_text(encoding="utf-8")
     lines: list[Line] = [json.loads(line) for line in text.splitlines()]
@@ -58,9 +69,7 @@ def _wanted(
     ]
 
 
-def _cosines(run: JobRun, config: BatchTestConfig, model: str, pairs: list[list[str]]) -> list[float]:
-    folder = get_model(run, model)
-    run.at(f"Comparing {len(pairs)} answers by {model}")
+def _cosines(run: JobRun, config: BatchTestConfig, folder: Path, pairs: list[list[str]]) -> list[float]:
     with cards(run, config.gpus) as lease:
         found = run_child(
             "tasks.similarity",
