@@ -8,10 +8,13 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from flows.answering import answer
+from flows.harness import run_lm_eval
 from flows.job_run import JobRun, as_job
 from flows.lost_runs import close_run
 from flows.models import get_model
+from flows.perplexity import measure_perplexity
 from flows.service_key import DEFAULT_CREDENTIALS
+from flows.similarity import get_sentence_models, measure_similarity
 from flows.suites import take_suite
 from flows.summing_up import sum_up
 from tuneyard import Client
@@ -36,9 +39,12 @@ def batch_test(
 
     def work(run: JobRun) -> dict[str, Any]:
         prompts = take_suite(run, config)
+        sentence_models = get_sentence_models(run, config, prompts)
         model = get_model(run, config.model)
+        measured = {**measure_perplexity(run, config, model), **run_lm_eval(run, config, model)}
         answer(run, config, prompts, model)
-        return sum_up(run, config)
+        measure_similarity(run, config, prompts, sentence_models)
+        return {**sum_up(run, config), **measured}
 
     return as_job(credentials, record, work, job_id)
 

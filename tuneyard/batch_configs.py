@@ -114,8 +114,21 @@ class TestSettings(Scoring):
     max_restarts: Whole = MAX_RESTARTS
 
 
+# In the words of JSON Schema: of an endpoint, no figure that takes likelihoods.
+_LIKELIHOODS_OF_AN_ENDPOINT: dict[str, JsonValue] = {
+    "required": ["model"],
+    "properties": {"model": {"type": "string", "pattern": "^endpoint:"}},
+    "anyOf": [
+        {"required": ["perplexity_on"], "properties": {"perplexity_on": {"type": "string"}}},
+        {"required": ["lm_eval"], "properties": {"lm_eval": {"type": "object"}}},
+    ],
+}
+
+
 class BatchTestConfig(TestSettings):
     """One batch test: every prompt of a suite answered by a model, and scored."""
+
+    model_config = ConfigDict(json_schema_extra={"not": _LIKELIHOODS_OF_AN_ENDPOINT})
 
     __test__ = False
 
@@ -124,3 +137,11 @@ class BatchTestConfig(TestSettings):
     compare_with: Text | None = Field(
         None, max_length=100, description="A batch test of the same suite: its id; the report compares them."
     )
+
+    @model_validator(mode="after")
+    def _measurable(self) -> Self:
+        """An endpoint gives answers, but no likelihoods of given texts."""
+        for field in ("perplexity_on", "lm_eval"):
+            if self.model.startswith("endpoint:") and getattr(self, field) is not None:
+                raise ValueError(f"{field} needs a local model: an endpoint gives no likelihoods")
+        return self
