@@ -8,7 +8,9 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from flows.answering import answer
+from flows.endpoint import ENDPOINT, ask
 from flows.job_run import JobRun, as_job
+from flows.judging import judge
 from flows.lost_runs import close_run
 from flows.models import get_model
 from flows.service_key import DEFAULT_CREDENTIALS
@@ -36,8 +38,12 @@ def batch_test(
 
     def work(run: JobRun) -> dict[str, Any]:
         prompts = take_suite(run, config)
-        model = get_model(run, config.model)
-        answer(run, config, prompts, model)
+        if config.model.startswith(ENDPOINT):
+            ask(run, config, prompts)
+        else:
+            model = get_model(run, config.model)
+            answer(run, config, prompts, model)
+        judge(run, config, prompts)
         return sum_up(run, config)
 
     return as_job(credentials, record, work, job_id)
