@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -17,9 +18,8 @@ from tasks.endpoint import Chat
 from tasks.judge import MOST_TOKENS, fault_of, judging, read_mark
 from tuneyard.batch_configs import BatchTestConfig
 from tuneyard.batch_shapes import NewPrediction, Prediction, Prompt
-from tuneyard.scorers import Judge, Scorer
+from tuneyard.scorers import Judge, Scorer, named
 
-JUDGED = "judged.jsonl"
 Asked = tuple[Prediction, Judge]
 
 
@@ -27,46 +27,36 @@ Asked = tuple[Prediction, Judge]
 def judge(run: JobRun, config: BatchTestConfig, prompts: list[Prompt]) -> None:
     """Have every answer judged that a judge is to score, and record it again with its mark.
 
-    An answer whose judge gives none keeps no score: that is not the fault of the model that is tested.
+    An answer whose judge gives none keeps no score, and its details say why: the model that is tested is not to blame.
     """
-    judges = [judge_of(prompt, config.scorers) for prompt in prompts]
-    if not any(judges):
-        return
-    asked = [
-        (prediction, judge)
-        for prediction in run.service.tests.iter_predictions(run.job.id)
-        if prediction.error is None and (judge := judges[prediction.prompt_index]) is not None
-    ]
-    file = AnswerFile(run.kept_file(JUDGED))
-    for name in sorted({judge.endpoint for _, judge in asked}):
-        _ask(run, config, prompts, name, [one for one in asked if one[1].endpoint == name], file)
-    replies = {reply.prompt_index: reply for reply in file.answered()}
-    record_answers(
-        run,
-        [
-            judged(one, by, prompts[one.prompt_index], config.scorers, replies[one.prompt_index])
-            for one, by in asked
-        ],
-    )
-    if silent := sum(replies[one.prompt_index].error is not None for one, _ in asked):
-        run.log.warning("The judge gave no mark for %s of %s answers: they have no score", silent, len(asked))
+    judges = [judges_of(prompt, config.scorers) for prompt in prompts]
+    for name in sorted({name for by_name in judges for name in by_name}):
+        asked = [
+            (one, judges[one.prompt_index][name])
+            for one in run.service.tests.iter_predictions(run.job.id)
+            if one.error is None and name in judges[one.prompt_index]
+        ]
+        file = AnswerFile(run.kept_file(f"{name}.jsonl"))
+        for endpoint in sorted({by.endpoint for _, by in asked}):
+            _ask(run, config, prompts, endpoint, [one for one in asked if one[1].endpoint == endpoint], file)
+        _record(run, config, prompts, name, asked, file)
 
 
-def judge_of(prompt: Prompt, scorers: list[Scorer]) -> Judge | None:
-    """The judge among those that score this prompt."""
+def judges_of(prompt: Prompt, scorers: list[Scorer]) -> dict[str, Judge]:
+    """The judges among those that score this prompt, by the names that their scores have."""
     own = scorers if prompt.scorer is None else [prompt.scorer]
-    return next((scorer for scorer in own if isinstance(scorer, Judge)), None)
+    return {name: scorer for name, scorer in named(own) if isinstance(scorer, Judge)}
 
 
 def _ask(
     run: JobRun,
     config: BatchTestConfig,
     prompts: list[Prompt],
-    name: str,
+    block: str,
     asked: list[Asked],
     file: AnswerFile,
 ) -> None:
-    endpoint = open_endpoint(name, "scorers")
+    endpoint = open_endpoint(block, "scorers")
     run.at(f"{endpoint.model} at {endpoint.base_url} judges {len(asked)} answers")
     manner = replace(manner_of(config), temperature=0.0, top_p=1.0, top_k=0, most_tokens=MOST_TOKENS)
     best = {one.prompt_index: by.best for one, by in asked}
@@ -86,21 +76,41 @@ def _ask(
     run_alongside(lambda: ask_all(endpoint, chats, manner, file, run.log.info, check), look)
 
 
+def _record(
+    run: JobRun,
+    config: BatchTestConfig,
+    prompts: list[Prompt],
+    name: str,
+    asked: list[Asked],
+    file: AnswerFile,
+) -> None:
+    best = {one.prompt_index: by.best for one, by in asked}
+    found = {
+        reply.prompt_index: verdict(reply, best[reply.prompt_index])
+        for reply in file.answered()
+        if reply.prompt_index in best
+    }
+    record_answers(
+        run,
+        [
+            judged(one, prompts[one.prompt_index], config.scorers, name, found[one.prompt_index])
+            for one, _ in asked
+        ],
+    )
+    if silent := sum("error" in one for one in found.values()):
+        run.log.warning("%s: no mark for %s of %s answers: they have no score", name, silent, len(asked))
+
+
+def verdict(reply: Answer, best: float) -> dict[str, Any]:
+    """What the details of an answer say of its judge."""
+    if reply.response is None:
+        return {"error": reply.error}
+    return read_mark(reply.response, best).model_dump()
+
+
 def judged(
-    prediction: Prediction, by: Judge, prompt: Prompt, scorers: list[Scorer], reply: Answer
+    prediction: Prediction, prompt: Prompt, scorers: list[Scorer], name: str, found: dict[str, Any]
 ) -> NewPrediction:
     """An answer with what its judge said of it."""
     line = {field.name: getattr(prediction, field.name) for field in fields(Answer)}
-    others = {name: said for name, said in prediction.details.items() if name != "judge"}
-    if reply.response is None:
-        scored = scored_answer({**line, "details": others}, prompt, scorers)
-        return scored.model_copy(
-            update={
-                "score": None,
-                "passed": None,
-                "scores": {name: score for name, score in scored.scores.items() if name != "judge"},
-                "details": {**others, "judge": {"error": reply.error}},
-            }
-        )
-    mark = read_mark(reply.response, by.best)
-    return scored_answer({**line, "details": {**others, "judge": mark.model_dump()}}, prompt, scorers)
+    return scored_answer({**line, "details": {**prediction.details, name: found}}, prompt, scorers)
