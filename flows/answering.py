@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ class Relay:
         self._config = config
         self._prompts = prompts
         self.file = run.kept_file(ANSWERS)
-        self._answers = Tail(self.file)
+        self._answers = Tail(self.file, limit=sys.maxsize)  # every line of it counts
 
     def look(self) -> None:
         """Score and record what is new; a progress bar shows how far it is."""

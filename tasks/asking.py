@@ -150,9 +150,7 @@ class _Asking:
         """The lines that can be written now."""
         if isinstance(outcome, Refused):
             return self._refuse(turn, outcome)
-        ended = (
-            self._try_again(turn, outcome) if isinstance(outcome, Again) else self._checked(turn, outcome)
-        )
+        ended = self._try_again(turn, outcome) if isinstance(outcome, Again) else self._checked(turn, outcome)
         if ended is None:
             return []
         self._let_in = True

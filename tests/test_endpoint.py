@@ -64,13 +64,16 @@ def asks(fake: FakeOpenAI, tmp_path: Path, told: list[str]) -> Callable[..., lis
     """Puts prompts to the fake, and gives the answers by prompt."""
 
     def ask(
-        prompts: list[str], behave: Callable[[Asked], Reply] = echo, key: str = KEY, **changes: Any
+        prompts: list[str],
+        behave: Callable[[Asked], Reply] = echo,
+        check: Any = lambda *_: None,
+        **changes: Any,
     ) -> list[Answer]:
         fake.behave = behave
         file = AnswerFile(tmp_path / "answers.jsonl")
         chats = [chat_of(at, Prompt(prompt=prompt)) for at, prompt in enumerate(prompts)]
-        endpoint = Endpoint("fake", fake.url, "small", key, "model")
-        asyncio.run(ask_all(endpoint, chats, replace(MANNER, **changes), file, told.append))
+        endpoint = Endpoint("fake", fake.url, "small", changes.pop("key", KEY), "model")
+        asyncio.run(ask_all(endpoint, chats, replace(MANNER, **changes), file, told.append, check))
         answers = file.answered()
         assert KEY not in (tmp_path / "answers.jsonl").read_text() + "".join(told)
         assert len({answer.prompt_index for answer in answers}) == len(answers)
@@ -114,7 +117,9 @@ def test_without_a_key_none_is_sent(fake: FakeOpenAI, asks: Asks) -> None:
 
 @pytest.mark.parametrize("concurrency", [1, 3, 20, 150])
 def test_as_many_are_under_way_as_was_asked(fake: FakeOpenAI, asks: Asks, concurrency: int) -> None:
-    answers = asks(names(200), lambda _: Reply(body=said("x"), wait=0.002 * concurrency), concurrency=concurrency)
+    answers = asks(
+        names(200), lambda _: Reply(body=said("x"), wait=0.002 * concurrency), concurrency=concurrency
+    )
     assert len(answers) == len(fake.asked) == 200
     assert fake.most_at_once == concurrency
 
@@ -262,6 +267,18 @@ def test_a_server_that_knows_only_the_new_limit_is_told_that(fake: FakeOpenAI, a
     assert [answer.response for answer in answers] == [name.upper() for name in names(5)]
     assert len(fake.asked) == 6
     assert fake.asked[-1].order["max_completion_tokens"] == 9
+
+
+def test_an_answer_of_the_wrong_kind_has_one_more_chance(fake: FakeOpenAI, asks: Asks) -> None:
+    def behave(asked: Asked) -> Reply:
+        turns = [turn["content"] for turn in asked.order["messages"]]
+        return Reply(
+            body=said("{}" if turns[1:] == ["well ...", "No JSON."] and turns[0] == "a" else "well ...")
+        )
+
+    answers = asks(["a", "b"], behave, check=lambda _, text: None if text == "{}" else "No JSON.")
+    assert [(answer.response, answer.error) for answer in answers] == [("{}", None), (None, "No JSON.")]
+    assert len(fake.asked) == 4
 
 
 def test_a_key_that_is_refused_ends_the_run_at_once(fake: FakeOpenAI, asks: Asks, tmp_path: Path) -> None:
