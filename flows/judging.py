@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 from prefect import task
@@ -36,10 +37,12 @@ def judge(run: JobRun, config: BatchTestConfig, prompts: list[Prompt]) -> None:
             for one in run.service.tests.iter_predictions(run.job.id)
             if one.error is None and name in judges[one.prompt_index]
         ]
-        file = AnswerFile(run.kept_file(f"{name}.jsonl"))
+        replies = run.kept_file(f"{name}.jsonl")
         for endpoint in sorted({by.endpoint for _, by in asked}):
-            _ask(run, config, prompts, endpoint, [one for one in asked if one[1].endpoint == endpoint], file)
-        _record(run, config, prompts, name, asked, file)
+            _ask(
+                run, config, prompts, endpoint, [one for one in asked if one[1].endpoint == endpoint], replies
+            )
+        _record(run, config, prompts, name, asked, replies)
 
 
 def judges_of(prompt: Prompt, scorers: list[Scorer]) -> dict[str, Judge]:
@@ -54,7 +57,7 @@ def _ask(
     prompts: list[Prompt],
     block: str,
     asked: list[Asked],
-    file: AnswerFile,
+    replies: Path,
 ) -> None:
     endpoint = open_endpoint(block, "scorers")
     run.at(f"{endpoint.model} at {endpoint.base_url} judges {len(asked)} answers")
@@ -70,9 +73,11 @@ def _ask(
 
     def look() -> None:
         if run.progress.due("progress", BAR_SECONDS):
-            done = len({reply.prompt_index for reply in file.answered()} & set(best))
-            run.progress.bar(100.0 * done / len(best), f"{done} of {len(best)} judged")
+            done = replies.read_bytes().count(b"\n") - before
+            run.progress.bar(100.0 * done / len(asked), f"{done} of {len(asked)} judged")
 
+    file = AnswerFile(replies)
+    before = sum(reply.prompt_index not in best for reply in file.answered())
     run_alongside(lambda: ask_all(endpoint, chats, manner, file, run.log.info, check), look)
 
 
@@ -82,12 +87,12 @@ def _record(
     prompts: list[Prompt],
     name: str,
     asked: list[Asked],
-    file: AnswerFile,
+    replies: Path,
 ) -> None:
     best = {one.prompt_index: by.best for one, by in asked}
     found = {
         reply.prompt_index: verdict(reply, best[reply.prompt_index])
-        for reply in file.answered()
+        for reply in AnswerFile(replies).answered()
         if reply.prompt_index in best
     }
     record_answers(

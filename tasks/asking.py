@@ -34,7 +34,7 @@ async def ask_all(
     Raises:
         BadInput: The endpoint refuses the key.
     """
-    done = {answer.prompt_index for answer in file.answered()}
+    done = {answer.prompt_index for answer in file.answered()} & {chat.index for chat in chats}
     turns = deque(_Turn(chat, manner.patience) for chat in chats if chat.index not in done)
     if done:
         say(f"{len(done)} of {len(chats)} are answered already")

@@ -43,8 +43,10 @@ class Endpoint:
     field: str
 
     def hide(self, text: str) -> str:
-        """The text without the key."""
-        return text.replace(self.key, "[the key]") if self.key else text
+        """The text without the key, as it is or as JSON writes it."""
+        for written in filter(None, (self.key, json.dumps(self.key)[1:-1])):
+            text = text.replace(written, "[the key]")
+        return text
 
 
 @dataclass(frozen=True)

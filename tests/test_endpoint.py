@@ -257,6 +257,16 @@ def test_an_answer_that_repeats_the_key_is_kept_without_it(asks: Asks) -> None:
     assert answer.response == "Your key is [the key], isn't it?"
 
 
+def test_a_key_that_json_writes_otherwise_is_found_too(asks: Asks, fake: FakeOpenAI) -> None:
+    fake.key = key = 'sk-"quoted"-and-\\-slashed'
+    body = json.dumps({"odd": f"Bearer {key}"})
+    answers = asks(["a", "b"], lambda asked: Reply(404, (body + asked.prompt.strip("a")).encode()), key=key)
+    assert {answer.error for answer in answers} == {
+        '404 Not Found: {"odd": "Bearer [the key]"}',
+        '404 Not Found: {"odd": "Bearer [the key]"}b',
+    }
+
+
 def test_a_server_that_knows_only_the_new_limit_is_told_that(fake: FakeOpenAI, asks: Asks) -> None:
     def behave(asked: Asked) -> Reply:
         if "max_tokens" in asked.order:

@@ -7,9 +7,11 @@ import re
 
 import pytest
 
+from flows.judging import judged, judges_of, verdict
+from tasks.answers import Answer
 from tasks.judge import fault_of, judging, read_mark
-from tuneyard.batch_shapes import Prompt
-from tuneyard.scorers import Judge
+from tuneyard.batch_shapes import Prediction, Prompt
+from tuneyard.scorers import Exact, Judge
 
 JUDGE = Judge(kind="judge", endpoint="gpt", rubric="Is it polite?", best=5)
 
@@ -74,3 +76,27 @@ def test_what_is_no_mark_is_refused_in_words(reply: str) -> None:
     fault = fault_of(reply, 5)
     assert fault is not None
     assert fault.startswith("The judge's reply is not the JSON object with mark and why alone (")
+
+
+def test_a_prompt_s_own_judge_goes_before_the_others() -> None:
+    other = Judge(kind="judge", endpoint="other")
+    assert judges_of(Prompt(prompt="a"), [Exact(kind="exact"), JUDGE, other]) == {
+        "judge": JUDGE,
+        "judge_2": other,
+    }
+    assert judges_of(Prompt(prompt="a", scorer=other), [JUDGE]) == {"judge": other}
+    assert judges_of(Prompt(prompt="a", scorer=Exact(kind="exact")), [JUDGE]) == {}
+
+
+def test_what_a_judge_says_is_recorded_beside_all_that_was_known() -> None:
+    reply = Answer(4, '{"mark": 4, "why": "good"}', 9, 9, 1.0, "stop", None)
+    known = {"response": "Hi", "details": {"similarity": {"cosine": 0.5}}, "rendered": "r", "latency_ms": 2.0}
+    one = Prediction(id="p", prompt_index=4, prompt="Greet me", **known)
+    found = judged(one, Prompt(prompt="Greet me"), [JUDGE], "judge", verdict(reply, 5))
+    assert found.details == {"similarity": {"cosine": 0.5}, "judge": {"mark": 4.0, "why": "good"}}
+    assert (found.prompt_index, found.response, found.rendered, found.latency_ms) == (4, "Hi", "r", 2.0)
+
+
+def test_a_judge_that_fails_says_so_in_the_details() -> None:
+    silent = Answer(4, None, None, None, None, None, "503 Service Unavailable: busy")
+    assert verdict(silent, 5) == {"error": "503 Service Unavailable: busy"}
