@@ -10,7 +10,7 @@ from prefect.client.schemas.objects import State
 from flows.answering import answer
 from flows.endpoint import ENDPOINT, ask
 from flows.job_run import JobRun, as_job
-from flows.judging import judge
+from flows.judging import judge, look_for_judges
 from flows.lost_runs import close_run
 from flows.models import get_model
 from flows.service_key import DEFAULT_CREDENTIALS
@@ -38,6 +38,7 @@ def batch_test(
 
     def work(run: JobRun) -> dict[str, Any]:
         prompts = take_suite(run, config)
+        look_for_judges(config, prompts)
         if config.model.startswith(ENDPOINT):
             ask(run, config, prompts)
         else:

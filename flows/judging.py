@@ -45,6 +45,14 @@ def judge(run: JobRun, config: BatchTestConfig, prompts: list[Prompt]) -> None:
         _record(run, config, prompts, name, asked, replies)
 
 
+def look_for_judges(config: BatchTestConfig, prompts: list[Prompt]) -> None:
+    """That they can be asked at all is looked at before the first prompt is answered. Raises BadInput."""
+    for endpoint in sorted(
+        {by.endpoint for prompt in prompts for by in judges_of(prompt, config.scorers).values()}
+    ):
+        open_endpoint(endpoint, "scorers")
+
+
 def judges_of(prompt: Prompt, scorers: list[Scorer]) -> dict[str, Judge]:
     """The judges among those that score this prompt, by the names that their scores have."""
     own = scorers if prompt.scorer is None else [prompt.scorer]

@@ -41,7 +41,7 @@ class _Beside:
         self._work = work
         self._is_over = False
         self._is_stopped = False
-        self._cancel: Callable[[], None] | None = None
+        self._cancel: Callable[[], object] | None = None
         self._thread = threading.Thread(target=self._run, name="alongside", daemon=True)
 
     def start(self) -> None:
@@ -73,6 +73,6 @@ class _Beside:
     async def _main(self) -> None:
         task, loop = asyncio.current_task(), asyncio.get_running_loop()
         assert task is not None
-        self._cancel = lambda: loop.call_soon_threadsafe(task.cancel) and None
+        self._cancel = lambda: loop.call_soon_threadsafe(task.cancel)
         if not self._is_stopped:
             await self._work()

@@ -117,9 +117,13 @@ def test_without_a_key_none_is_sent(fake: FakeOpenAI, asks: Asks) -> None:
 
 @pytest.mark.parametrize("concurrency", [1, 3, 20, 150])
 def test_as_many_are_under_way_as_was_asked(fake: FakeOpenAI, asks: Asks, concurrency: int) -> None:
-    answers = asks(
-        names(200), lambda _: Reply(body=said("x"), wait=0.002 * concurrency), concurrency=concurrency
-    )
+    def behave(asked: Asked) -> Reply:
+        is_first = (
+            int(asked.prompt.rpartition(" ")[2]) < concurrency
+        )  # held until the last of them is there too
+        return Reply(body=said("x"), wait=0.02 * concurrency if is_first else 0.002)
+
+    answers = asks(names(200), behave, concurrency=concurrency)
     assert len(answers) == len(fake.asked) == 200
     assert fake.most_at_once == concurrency
 

@@ -131,11 +131,13 @@ def test_what_cannot_be_asked_of_an_endpoint_fails_with_one_clear_error(
 ) -> None:
     asked = {
         "no block": run_of(stack, suite, model="endpoint:nobody"),
+        "no judge": run_of(stack, suite, scorers=[{"kind": "judge", "endpoint": "nobody/x"}]),
         "likelihood": run_of(stack, suite, scorers=[{"kind": "choice_likelihood"}]),
     }
     jobs = {name: finished(stack, run_id) for name, run_id in asked.items()}
     assert {job.status for job in jobs.values()} == {"failed"}
     assert "there is no endpoint's credentials block called 'nobody'" in (jobs["no block"].error or "")
+    assert (jobs["no judge"].error or "").startswith("scorers: there is no endpoint's credentials block")
     assert (jobs["likelihood"].error or "").startswith("scorers: ")
     assert not fake.asked
 

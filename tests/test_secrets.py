@@ -50,7 +50,7 @@ def tested(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> list[tuple
 
     suite = tmp_path_factory.mktemp("data") / "suite.jsonl"
     suite.write_text("".join(json.dumps({"prompt": prompt, "expected": "a"}) + "\n" for prompt in "abc"))
-    judge = {"kind": "judge", "endpoint": "blab"}
+    judge = {"kind": "judge", "endpoint": "blab/small"}
     config = {"model": "endpoint:blab/small", "suite": str(suite), "patience_seconds": 1, "scorers": [judge]}
     jobs = []
     with fake_openai() as fake:
