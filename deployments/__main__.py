@@ -1,8 +1,10 @@
-"""`python -m deployments`: make the pool, the block type and the deployments so; `store-key` keeps a service key."""
+"""`python -m deployments`: make the pool, the block type and the deployments so; `store-key` keeps a service key,
+`store-endpoint` an endpoint's address and key."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -23,10 +25,10 @@ from prefect.client.schemas.objects import StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL
 
-from blocks.credentials import TuneyardCredentials
+from blocks.credentials import EndpointCredentials, TuneyardCredentials
 from deployments.pools import ensure_pool
 from tuneyard import Client
-from tuneyard.errors import TuneyardError
+from tuneyard.errors import BadInput, TuneyardError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 BLOCK = "tuneyard"
@@ -55,7 +57,7 @@ def main(context: click.Context, jobs_at_once: int) -> None:
         drop_missed_rounds(prefect)
         advice = _key_advice(prefect)
     _prefect("block", "register", "-m", "blocks.credentials")
-    click.echo("Block type Tuneyard credentials: registered.")
+    click.echo("Block types Tuneyard credentials and Endpoint credentials: registered.")
     _prefect("--no-prompt", "deploy", "--all")
     click.echo(
         "Deployments: finetune/gpu, batch-test/gpu, merge/gpu, check/gpu, collect-metrics/gpu, close-lost-jobs/gpu."
@@ -74,11 +76,38 @@ def store_key(api_url: str, block: str) -> None:
     Example: python -m deployments store-key --api-url http://127.0.0.1:8400 < service.key
     """
     _require_prefect()
-    key = (
-        click.prompt("Service key", hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.read()
-    ).strip()
-    keep_key(api_url, key, block)
+    keep_key(api_url, _key("Service key"), block)
     click.echo(f"Stored in the block {block!r}.")
+
+
+@main.command()
+@click.argument("name")
+@click.option(
+    "--base-url", required=True, help="What stands before /chat/completions: http://127.0.0.1:8000/v1."
+)
+@click.option("--model", default="", help="The model to ask for where a config names none.")
+def store_endpoint(name: str, base_url: str, model: str) -> None:
+    """Store an OpenAI-compatible endpoint in Prefect, for `model: endpoint:NAME` and for judges. The key is read from
+    standard input or asked for, never printed; empty: none. A block of that name is replaced.
+
+    Example: python -m deployments store-endpoint gpt --base-url https://llm.example/v1 --model small < llm.key
+    """
+    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
+        raise click.ClickException(f"{name!r}: a block's name is made of a-z, 0-9 and single dashes")
+    _require_prefect()
+    try:
+        found = EndpointCredentials(base_url=base_url, api_key=_key("Key (empty: none)"), model=model)
+    except BadInput as problem:
+        raise click.ClickException(str(problem)) from None
+    found.save(name, overwrite=True)
+    click.echo(f"Stored: test it with model endpoint:{name}")
+
+
+def _key(asking: str) -> str:
+    if not sys.stdin.isatty():
+        return sys.stdin.read().strip()
+    answer: str = click.prompt(asking, default="", show_default=False, hide_input=True, err=True)
+    return answer.strip()
 
 
 def drop_missed_rounds(prefect: SyncPrefectClient) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -65,7 +66,7 @@ class Relay:
         self._config = config
         self._prompts = prompts
         self.file = run.kept_file(ANSWERS)
-        self._answers = Tail(self.file)
+        self._answers = Tail(self.file, limit=sys.maxsize)  # every line of it counts
 
     @contextmanager
     def to_the_end(self) -> Iterator[None]:

@@ -8,8 +8,10 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from flows.answering import answer
+from flows.endpoint import ENDPOINT, ask
 from flows.harness import run_lm_eval
 from flows.job_run import JobRun, as_job
+from flows.judging import judge, look_for_judges
 from flows.lost_runs import close_run
 from flows.models import get_model
 from flows.perplexity import measure_perplexity
@@ -39,11 +41,17 @@ def batch_test(
 
     def work(run: JobRun) -> dict[str, Any]:
         prompts = take_suite(run, config)
+        look_for_judges(config, prompts)
         sentence_models = get_sentence_models(run, config, prompts)
-        model = get_model(run, config.model)
-        measured = {**measure_perplexity(run, config, model), **run_lm_eval(run, config, model)}
-        answer(run, config, prompts, model)
+        measured: dict[str, Any] = {}
+        if config.model.startswith(ENDPOINT):
+            ask(run, config, prompts)
+        else:
+            model = get_model(run, config.model)
+            measured = {**measure_perplexity(run, config, model), **run_lm_eval(run, config, model)}
+            answer(run, config, prompts, model)
         measure_similarity(run, config, prompts, sentence_models)
+        judge(run, config, prompts)
         return {**sum_up(run, config), **measured}
 
     return as_job(credentials, record, work, job_id)

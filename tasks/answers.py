@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -23,15 +23,18 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """One line of answers.jsonl. `latency_ms` is the wall time of the batch it was answered in."""
+    """One line of answers.jsonl. `latency_ms` is the wall time of the batch, or of the request, that answered it."""
 
     prompt_index: int
     response: str | None
-    input_tokens: int
+    input_tokens: int | None
     output_tokens: int | None
     latency_ms: float | None
-    finish_reason: Literal["stop", "length"] | None
+    finish_reason: str | None
     error: str | None
+    rendered: str | None = None
+    template_sha256: str | None = None
+    details: dict[str, Any] = field(default_factory=dict)
 
 
 Batch = Sequence[Question]

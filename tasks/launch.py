@@ -155,10 +155,11 @@ class Tail:
         return self._read(at_end=True)
 
     def _read(self, *, at_end: bool) -> list[str]:
-        skipped = self._path.stat().st_size - self._offset - self._limit
+        waiting = self._path.stat().st_size - self._offset
+        skipped = waiting - self._limit
         with self._path.open("rb") as file:
             file.seek(self._offset + max(0, skipped))
-            chunk = file.read(self._limit)
+            chunk = file.read(min(waiting, self._limit))
         whole = len(chunk) if at_end or len(chunk) == self._limit else chunk.rfind(b"\n") + 1
         self._offset += max(0, skipped) + whole
         lines = chunk[:whole].decode("utf-8", errors="replace").splitlines()

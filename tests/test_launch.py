@@ -231,3 +231,11 @@ def test_a_tail_of_a_flood_says_what_it_passed_over(tmp_path: Path) -> None:
     lines = Tail(file, limit=50).new_lines()
     assert "bytes of output are not shown here" in lines[0]
     assert lines[1:] == ["line 995", "line 996", "line 997", "line 998", "line 999"]
+
+
+def test_a_tail_without_a_limit_passes_over_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "answers.jsonl"
+    file.write_text("".join(f"answer {number}\n" for number in range(50_000)))
+    tail = Tail(file, limit=sys.maxsize)
+    assert len(tail.new_lines()) == 50_000
+    assert tail.new_lines() == []
