@@ -37,8 +37,8 @@ def batch_test(
     def work(run: JobRun) -> dict[str, Any]:
         prompts = take_suite(run, config)
         model = get_model(run, config.model)
-        answer(run, config, prompts, model)
-        return sum_up(run, config)
+        how = answer(run, config, prompts, model)
+        return {**how, **sum_up(run, config)}
 
     return as_job(credentials, record, work, job_id)
 
