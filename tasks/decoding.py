@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any
 
 import torch
@@ -69,6 +70,7 @@ class _Batch:
 
     def __init__(self, model: Any, prompts: Sequence[list[int]], most: int) -> None:
         self._model, self._prompts = model, prompts
+        self._takes = signature(model.forward).parameters  # some count positions by the mask alone
         self.rows = list(range(len(prompts)))
         self._shared = shared_beginning(prompts) if fits_places(model) else 0
         self._width = max(len(prompt) for prompt in prompts)
@@ -131,13 +133,13 @@ class _Batch:
 
     def _run(self, ids: Any, mask: Any, positions: Any) -> Any:
         device = self._model.device
+        wanted = {"position_ids": positions.to(device), "logits_to_keep": 1}
         output = self._model(
             input_ids=ids.to(device),
             attention_mask=mask.to(device),
-            position_ids=positions.to(device),
             past_key_values=self._cache,
             use_cache=True,
-            logits_to_keep=1,
+            **{name: value for name, value in wanted.items() if name in self._takes},
         )
         if isinstance(self._cache, Places):
             self._cache.end += ids.shape[1]

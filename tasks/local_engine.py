@@ -20,6 +20,7 @@ class LocalEngine:
     def __init__(self, plan: dict[str, Any], device: Device) -> None:
         import torch
 
+        from tasks.cpu_linear import pack_linears
         from tasks.decoding import Decoder
         from tasks.pretrained import context_length, end_tokens, load_model, load_tokenizer
         from tasks.sampling import Sampling
@@ -32,6 +33,8 @@ class LocalEngine:
         say(f"Loading the model from {folder}")
         self.tokenizer = load_tokenizer(folder)
         self._model = load_model(folder, torch.float32 if exact else torch.bfloat16).to(device.kind).eval()
+        if device.kind == "cpu" and (exact or device.has_bf16):
+            pack_linears(self._model)
         self._ends = end_tokens(self._model, self.tokenizer)
         self._context = context_length(self._model)
         self._plan, self._most = plan, plan["max_new_tokens"]
@@ -41,6 +44,8 @@ class LocalEngine:
 
     def refuses(self, question: Question) -> str | None:
         """Why a prompt cannot be answered, if so."""
+        if not question.ids:
+            return "the prompt has no tokens"
         choices = [len(choice) for choice in question.choices or []]
         if 0 in choices:
             return "choice_likelihood: an empty choice has no likelihood"

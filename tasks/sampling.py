@@ -34,9 +34,8 @@ def next_tokens(logits: Any, sampling: Sampling, dice: list[Dice]) -> Any:
     """One token a row of `logits`. Of equals, the first."""
     if sampling.temperature == 0:
         return logits.argmax(-1)
-    chances, tokens = (
-        (logits.float() / sampling.temperature).softmax(-1).sort(-1, descending=True, stable=True)
-    )
+    chances = (logits.float() / sampling.temperature).softmax(-1)
+    chances, tokens = torch.sort(chances, dim=-1, descending=True, stable=True)
     if sampling.top_k:
         chances[:, sampling.top_k :] = 0
     before = chances.cumsum(-1) - chances
