@@ -10,13 +10,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from inspect import signature
 from typing import Any
 
 import torch
 from transformers.cache_utils import DynamicCache
 
-from tasks.kv_cache import Places, fits_places, read_alone
+from tasks.kv_cache import Places, fits_places, read, read_alone
 from tasks.sampling import Dice, Sampling, next_tokens
 
 PART_TOKENS = {
@@ -70,7 +69,6 @@ class _Batch:
 
     def __init__(self, model: Any, prompts: Sequence[list[int]], most: int) -> None:
         self._model, self._prompts = model, prompts
-        self._takes = signature(model.forward).parameters  # some count positions by the mask alone
         self.rows = list(range(len(prompts)))
         self._shared = shared_beginning(prompts) if fits_places(model) else 0
         self._width = max(len(prompt) for prompt in prompts)
@@ -132,18 +130,10 @@ class _Batch:
         return self._run(ids, mask, positions)
 
     def _run(self, ids: Any, mask: Any, positions: Any) -> Any:
-        device = self._model.device
-        wanted = {"position_ids": positions.to(device), "logits_to_keep": 1}
-        output = self._model(
-            input_ids=ids.to(device),
-            attention_mask=mask.to(device),
-            past_key_values=self._cache,
-            use_cache=True,
-            **{name: value for name, value in wanted.items() if name in self._takes},
-        )
+        logits = read(self._model, self._cache, ids, positions, mask)[:, -1]
         if isinstance(self._cache, Places):
             self._cache.end += ids.shape[1]
-        return output.logits[:, -1]
+        return logits
 
 
 def shared_beginning(prompts: Sequence[list[int]]) -> int:

@@ -10,6 +10,8 @@ For child processes (torch comes with it).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from inspect import signature
 from typing import Any
 
 import torch
@@ -80,9 +82,23 @@ class _Layer(DynamicLayer):  # type: ignore[misc]
         return self._places.end - self._places.start
 
 
-def read_alone(model: Any, ids: list[int]) -> DynamicCache:
+def read(model: Any, cache: Cache, ids: Any, positions: Any, mask: Any = None, keep: int = 1) -> Any:
+    """Reads tokens behind what is in the cache; the logits after the last `keep` of them."""
+    takes = signature(model.forward).parameters
+    wanted = {"position_ids": positions, "attention_mask": mask}
+    given = {
+        name: value.to(model.device)
+        for name, value in wanted.items()
+        if value is not None and name in takes  # some models count positions by the mask alone
+    }
+    if "logits_to_keep" in takes:
+        given["logits_to_keep"] = keep
+    output = model(input_ids=ids.to(model.device), past_key_values=cache, use_cache=True, **given)
+    return output.logits[:, -keep:]
+
+
+def read_alone(model: Any, ids: Sequence[int]) -> DynamicCache:
     """The keys and values of a text by itself."""
     cache = DynamicCache(config=model.config)
-    tokens = torch.tensor([ids], device=model.device)
-    model(input_ids=tokens, past_key_values=cache, use_cache=True, logits_to_keep=1)
+    read(model, cache, torch.tensor([list(ids)]), torch.arange(len(ids))[None])
     return cache

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from transformers.cache_utils import DynamicCache
 
+from tasks.kv_cache import read, read_alone
+
 
 def choice_likelihoods(model: Any, prompt: Sequence[int], choices: Sequence[list[int]]) -> dict[str, Any]:
     """{"logprobs": the sum over a choice's tokens of the log-likelihood of each after all before it, "tokens": how
@@ -18,11 +20,11 @@ def choice_likelihoods(model: Any, prompt: Sequence[int], choices: Sequence[list
     # which nothing before it sees.
     rows = [[prompt[-1], *choice[:-1]] + [prompt[-1]] * (longest - len(choice)) for choice in choices]
     with torch.inference_mode():
-        cache = DynamicCache(config=model.config)
-        if len(prompt) > 1:
-            _run(model, torch.tensor([prompt[:-1]]), cache, 0, keep=1)
-            cache.batch_repeat_interleave(len(choices))
-        logits = _run(model, torch.tensor(rows), cache, len(prompt) - 1, keep=longest)
+        cache = read_alone(model, prompt[:-1]) if len(prompt) > 1 else DynamicCache(config=model.config)
+        cache.batch_repeat_interleave(len(choices))
+        start = len(prompt) - 1
+        positions = torch.arange(start, start + longest)[None].expand(len(choices), -1)
+        logits = read(model, cache, torch.tensor(rows), positions, keep=longest)
         found = logits.float().log_softmax(-1)
         said = torch.tensor(
             [choice + [0] * (longest - len(choice)) for choice in choices], device=model.device
@@ -32,14 +34,3 @@ def choice_likelihoods(model: Any, prompt: Sequence[int], choices: Sequence[list
         "logprobs": [float(row[:count].sum()) for row, count in zip(each, tokens, strict=True)],
         "tokens": tokens,
     }
-
-
-def _run(model: Any, ids: Any, cache: DynamicCache, start: int, keep: int) -> Any:
-    positions = torch.arange(start, start + ids.shape[1], device=model.device)[None]
-    return model(
-        input_ids=ids.to(model.device),
-        position_ids=positions,
-        past_key_values=cache,
-        use_cache=True,
-        logits_to_keep=keep,
-    ).logits
