@@ -19,7 +19,7 @@ from tasks.kv_cache import Places, fits_places, read, read_alone
 from tasks.sampling import Dice, Sampling, next_tokens
 
 PART_TOKENS = {
-    "cpu": 1024,
+    "cpu": 512,
     "cuda": 16_384,
 }  # read at once: enough to keep the device busy, and no more memory
 WORTH_SHARING = 8
