@@ -19,12 +19,12 @@ ROWS = 64  # about as many as a batch has: the order hangs on it a little
 
 def pack_linears(model: Any) -> None:
     """Does so with every plain linear layer, in place, once nothing will change its weights any more."""
-    here = platform.machine() in ("x86_64", "AMD64") and torch.backends.mkldnn.is_available()
-    if not (here and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")):
+    operators = torch.ops.mkldnn
+    if platform.machine() not in ("x86_64", "AMD64") or not hasattr(operators, "_reorder_linear_weight"):
         return
     for module in model.modules():
         if type(module) is nn.Linear:
-            module.forward = _packed(module)
+            module.forward = _packed(module)  # type: ignore[method-assign]
             # A tied embedding keeps the tensor; `dtype` and `device` are still asked of it here.
             module.weight = nn.Parameter(module.weight.new_empty(0), requires_grad=False)
 

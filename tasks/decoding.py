@@ -18,10 +18,7 @@ from transformers.cache_utils import DynamicCache
 from tasks.kv_cache import Places, fits_places, read, read_alone
 from tasks.sampling import Dice, Sampling, next_tokens
 
-PART_TOKENS = {
-    "cpu": 512,
-    "cuda": 16_384,
-}  # read at once: enough to keep the device busy, and no more memory
+PART_TOKENS = {"cpu": 512, "cuda": 16_384}  # read at once: they keep the device busy, in little memory
 WORTH_SHARING = 8
 SHRINK_AT = 0.75  # of a batch's rows are left: then its cache is copied without the others
 

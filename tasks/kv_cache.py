@@ -79,7 +79,7 @@ class _Layer(DynamicLayer):  # type: ignore[misc]
         return self.keys[shown], self.values[shown]
 
     def get_seq_length(self) -> int:
-        return self._places.end - self._places.start
+        return int(self._places.end - self._places.start)
 
 
 def read(model: Any, cache: Cache, ids: Any, positions: Any, mask: Any = None, keep: int = 1) -> Any:
