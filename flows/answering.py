@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,23 +17,51 @@ from flows.job_ends import LEAVING_PATIENCE
 from flows.job_run import JobRun
 from tasks.launch import Tail, run_child
 from tasks.score import score_answer
+from tasks.vllm_engine import why_not
 from tuneyard.batch_configs import BatchTestConfig
-from tuneyard.batch_shapes import BatchTest, NewPrediction, Prompt
-from tuneyard.errors import TuneyardError
+from tuneyard.batch_shapes import BatchTest, ChatTurn, NewPrediction, Prompt
+from tuneyard.errors import BadInput, TuneyardError
 from tuneyard.scorers import Scorer
 
 BATCH = 100  # predictions a request
 BAR_SECONDS = 3.0
 ANSWERS = "answers.jsonl"
+SETTINGS = (
+    "engine",
+    "max_new_tokens",
+    "temperature",
+    "top_p",
+    "top_k",
+    "seed",
+    "precision",
+    "batch_size",
+    "memory_gb",
+)
+HOW = (
+    "engine",
+    "device",
+    "precision",
+    "number_format",
+    "batch_sizes",
+    "decoding",
+    "template_sha256",
+    "seconds",
+)
 
 
 @task(cache_policy=NO_CACHE)
-def answer(run: JobRun, config: BatchTestConfig, prompts: list[Prompt], model: Path) -> None:
-    """Answer the prompts in a child process; what an earlier attempt on this host has answered is not asked again."""
+def answer(run: JobRun, config: BatchTestConfig, prompts: list[Prompt], model: Path) -> dict[str, Any]:
+    """Answer the prompts in a child process; what an earlier attempt on this host has answered is not asked again.
+
+    Returns:
+        How they were answered, for the job's result: engine, device, precision, batch sizes, decoding.
+    """
+    refuse_engine(config)
     run.at("Starting the generator")
     relay = Relay(run, config, prompts)
+    relay.look()  # what an earlier attempt has answered and not told
     with cards(run, config.gpus) as lease, relay.to_the_end():
-        run_child(
+        result = run_child(
             "tasks.generate",
             plan_of(config, prompts, model, relay.file),
             run.folder,
@@ -43,18 +70,33 @@ def answer(run: JobRun, config: BatchTestConfig, prompts: list[Prompt], model: P
             say=run.log.info,
             environment=lease.environment,
         )
+    return {name: result[name] for name in HOW}
+
+
+def refuse_engine(config: BatchTestConfig) -> None:
+    """Raises BadInput where this host has not what the config's engine needs."""
+    if config.engine == "vllm" and (problem := why_not(config.gpus)) is not None:
+        raise BadInput(problem, field="engine")
 
 
 def plan_of(config: BatchTestConfig, prompts: list[Prompt], model: Path, file: Path) -> dict[str, Any]:
     """What the generator is told; see `tasks.generate`."""
     return {
         "model_dir": str(model),
-        "prompts": [prompt.text for prompt in prompts],
-        "max_new_tokens": config.max_new_tokens,
-        "batch_size": config.batch_size or 16,
-        "precision": config.precision,
-        "seed": config.seed,
+        "prompts": [_asked(prompt, config.scorers) for prompt in prompts],
         "answers_path": str(file),
+        **config.model_dump(include=set(SETTINGS)),
+    }
+
+
+def _asked(prompt: Prompt, scorers: list[Scorer]) -> dict[str, Any]:
+    """A prompt as a conversation; with its choices where a scorer needs their likelihoods."""
+    turns = prompt.messages or [ChatTurn(role="user", content=prompt.text)]
+    own = [prompt.scorer] if prompt.scorer is not None else scorers
+    weighed = any(scorer.kind == "choice_likelihood" for scorer in own)
+    return {
+        "messages": [turn.model_dump() for turn in turns],
+        "choices": prompt.choices if weighed else None,
     }
 
 
@@ -66,7 +108,7 @@ class Relay:
         self._config = config
         self._prompts = prompts
         self.file = run.kept_file(ANSWERS)
-        self._answers = Tail(self.file, limit=sys.maxsize)  # every line of it counts
+        self._answers = Tail(self.file, limit=None)
 
     @contextmanager
     def to_the_end(self) -> Iterator[None]:

@@ -49,10 +49,10 @@ def batch_test(
         else:
             model = get_model(run, config.model)
             measured = {**measure_perplexity(run, config, model), **run_lm_eval(run, config, model)}
-            answer(run, config, prompts, model)
+            measured |= answer(run, config, prompts, model)
         measure_similarity(run, config, prompts, sentence_models)
         judge(run, config, prompts)
-        return {**sum_up(run, config), **measured}
+        return {**measured, **sum_up(run, config)}
 
     return as_job(credentials, record, work, job_id)
 

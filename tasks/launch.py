@@ -138,10 +138,10 @@ class Tail:
     """Reads whole lines as they are added to a file; what is not yet ended by a newline waits.
 
     At most `limit` bytes are read at a time: of a flood only the newest part is returned, with a line that says
-    how much was passed over.
+    how much was passed over. None: nothing is passed over.
     """
 
-    def __init__(self, path: Path, start: int = 0, limit: int = 1 << 18) -> None:
+    def __init__(self, path: Path, start: int = 0, limit: int | None = 1 << 18) -> None:
         self._path = path
         self._offset = start
         self._limit = limit
@@ -155,11 +155,12 @@ class Tail:
         return self._read(at_end=True)
 
     def _read(self, *, at_end: bool) -> list[str]:
-        waiting = self._path.stat().st_size - self._offset
-        skipped = waiting - self._limit
+        size = self._path.stat().st_size - self._offset
+        limit = size if self._limit is None else self._limit
+        skipped = size - limit
         with self._path.open("rb") as file:
             file.seek(self._offset + max(0, skipped))
-            chunk = file.read(min(waiting, self._limit))
+            chunk = file.read(limit)
         whole = len(chunk) if at_end or len(chunk) == self._limit else chunk.rfind(b"\n") + 1
         self._offset += max(0, skipped) + whole
         lines = chunk[:whole].decode("utf-8", errors="replace").splitlines()
