@@ -13,7 +13,7 @@ from api.access.door import Door
 from api.access.pepper import load_pepper
 from api.access.rate_limits import RateLimits
 from api.database import Database
-from api.dialects import finetunelab, finetunelab_control, finetunelab_keys
+from api.dialects import finetunelab, finetunelab_control, finetunelab_keys, finetunelab_suites
 from api.kept_place import Place
 from api.launches import Launches
 from api.openapi_words import describe
@@ -85,6 +85,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(finetunelab.router)
     app.include_router(finetunelab_control.router)
     app.include_router(finetunelab_keys.router)
+    app.include_router(finetunelab_suites.router)
     every_route_declares(app)
     describe(app)
     answer_with_problems(app)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from tuneyard.batch_configs import BatchTestConfig
 from tuneyard.configs import PipelineConfig, Requirement
@@ -37,9 +37,19 @@ class ChatTurn(Request):
     content: Text
 
 
+_ASKED_ONE_WAY: dict[str, Any] = {
+    "oneOf": [
+        {"required": [name], "properties": {name: {"not": {"type": "null"}}, other: {"type": "null"}}}
+        for name, other in (("prompt", "messages"), ("messages", "prompt"))
+    ]
+}
+
+
 class Prompt(Request):
     """A `prompt`, or the `messages` of a chat that ends with the user's turn; what is expected, where a scorer needs
     it."""
+
+    model_config = ConfigDict(json_schema_extra=_ASKED_ONE_WAY)
 
     prompt: Text | None = Field(None, min_length=1)
     messages: list[ChatTurn] | None = Field(None, min_length=1, max_length=1000)
@@ -53,8 +63,6 @@ class Prompt(Request):
     def _asked_one_way(self) -> Self:
         if (self.prompt is None) == (self.messages is None):
             raise ValueError("give either prompt or messages")
-        if self.messages is not None and self.messages[-1].role != "user":
-            raise ValueError("messages: the last turn must be the user's")
         return self
 
     @property
@@ -79,8 +87,16 @@ class NewSuite(Request):
     prompts: list[Prompt] = Field(min_length=1, max_length=100_000)
 
 
+class SuiteEdit(Request):
+    """What is to be different; a suite keeps its name."""
+
+    description: Text | None = None
+    prompts: list[Prompt] | None = Field(None, min_length=1, max_length=100_000)
+
+
 class Suite(Shape):
-    """One version of a suite, which never changes. `prompts` is left out (null) in lists."""
+    """One version of a suite. Its prompts never change: other prompts are another version. They are left out (null)
+    in lists."""
 
     id: str
     name: str

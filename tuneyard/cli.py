@@ -30,6 +30,7 @@ from tuneyard.keys import redact
 from tuneyard.model_commands import models
 from tuneyard.options import connected, example, json_option, paged, show_page, width
 from tuneyard.shapes import HostSample
+from tuneyard.suite_commands import suites
 from tuneyard.train_commands import check, merge, train
 from tuneyard.user_commands import users
 
@@ -68,7 +69,7 @@ def cli(api_url: str | None, patience: float) -> None:  # `connect` reads them f
     """Start fine-tunes; look at them, at batch tests and GPUs; manage API keys and people."""
 
 
-for command in (train, check, merge, configs, jobs, models, datasets, auth, keys, users, audit):
+for command in (train, check, merge, configs, jobs, models, datasets, suites, auth, keys, users, audit):
     cli.add_command(command)
 for command in (pause, resume, events, logs, errors):
     jobs.add_command(command)

@@ -42,6 +42,18 @@ class PlatformStatus(BaseModel):
     error: Text | None = Field(None, max_length=LONGEST_ERROR)
 
 
+class PlatformSuite(BaseModel):
+    """`expected_answers`: none, or one for each prompt."""
+
+    model_config = OPEN
+    __pydantic_extra__: dict[str, Anything]
+
+    name: Text = Field(min_length=1, max_length=255)
+    description: Text | None = None
+    prompts: list[Text] = Field(min_length=1, max_length=100_000)
+    expected_answers: list[Text | None] | None = None
+
+
 class PlatformControl(BaseModel):
     """`checkpoint_path`: where a resume begins; default: the newest."""
 
@@ -102,3 +114,4 @@ ResumeBody = Annotated[Any, Body(), ShownAs(PlatformResume | None)]
 PointsBody = Annotated[Any, Body(), ShownAs(PlatformPoint | PlatformPoints)]
 KeyBody = Annotated[Any, Body(), ShownAs(PlatformKey)]
 PointsOfBody = Annotated[Any, Body(), ShownAs(PlatformPointsOf)]
+SuiteBody = Annotated[Any, Body(), ShownAs(PlatformSuite)]
