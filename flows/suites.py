@@ -8,11 +8,10 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows.job_run import JobRun
-from tuneyard.batch_configs import BatchTestConfig, Scoring
+from tuneyard.batch_configs import BatchTestConfig
 from tuneyard.batch_shapes import NewSuite, Prompt, Suite
 from tuneyard.errors import BadInput, NotFound
 from tuneyard.shapes import JobFacts
-from tuneyard.suite_faults import first_fault
 from tuneyard.suite_files import read_suite, suite_name
 
 
@@ -21,18 +20,9 @@ def take_suite(run: JobRun, config: BatchTestConfig) -> list[Prompt]:
     """The prompts that are to be answered."""
     run.at(f"Reading the suite {config.suite}")
     suite = suite_of(run, config.suite)
-    prompts = asked_of(suite, config)
+    prompts = (suite.prompts or [])[: config.prompt_limit]
     run.writer.jobs.update(run.job.id, JobFacts(suite_id=suite.id, total_steps=len(prompts)))
     run.log.info("Suite %s version %s (%s): %s prompts", suite.name, suite.version, suite.id, len(prompts))
-    return prompts
-
-
-def asked_of(suite: Suite, config: Scoring) -> list[Prompt]:
-    """The prompts that are asked. Raises BadInput where one lacks what a scorer judges it by."""
-    prompts = (suite.prompts or [])[: config.prompt_limit]
-    if fault := first_fault(prompts, config.scorers):
-        index, field, problem = fault
-        raise BadInput(f"{field} {problem}", file=config.suite, field=f"prompt {index + 1}")
     return prompts
 
 

@@ -12,10 +12,8 @@ import yaml
 from pyarrow import parquet
 
 from tests.data_fixtures import as_json, as_jsonl
-from tuneyard.batch_configs import Scoring
 from tuneyard.batch_shapes import Prompt
 from tuneyard.errors import BadInput
-from tuneyard.suite_faults import first_fault
 from tuneyard.suite_files import read_suite, suite_name
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -78,7 +76,7 @@ FAULTS = [
     ("s.jsonl", '{"prompt": " "}', ":1: prompt: is empty"),
     ("s.jsonl", '{"prompt": "a\\u0000"}', ":1: prompt: holds the NUL character"),
     ("s.jsonl", '{"prompt": "\\ud800"}', ":1: prompt: "),
-    ("s.jsonl", '{"prompt": "a", "weight": 0}', ":1: weight: Input should be greater than 0"),
+    ("s.jsonl", '{"prompt": "a", "weight": 0}', ":1: weight: Input should be greater than or equal to 0.001"),
     ("s.jsonl", '{"prompt": "a", "scorer": "exakt"}', ":1: scorer: "),
     ("s.jsonl", '{"prompt": "a", "scorer": "exact"}', ":1: expected: is missing, and the scorer exact"),
     ("s.jsonl", '{"prompt": "a", "expected": "b", "scorer": "choice"}', ":1: choices: is missing"),
@@ -133,14 +131,6 @@ def test_a_package_that_is_not_there_is_named(
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(BadInput, match=f"pip install {said.lower()}"):
         read_suite(write(tmp_path, name, b""))
-
-
-def test_a_prompt_that_the_asked_scorers_cannot_judge_is_found() -> None:
-    prompts = [Prompt(prompt="a", expected="b"), Prompt(prompt="c"), Prompt(prompt="d", scorer="json_valid")]
-    asked = Scoring(suite="s", scorers=["rouge_l"]).scorers
-    assert first_fault(prompts, asked) == (1, "expected", "is missing, and the scorer rouge_l needs it")
-    pattern = Scoring(suite="s", scorers=[{"kind": "regex", "pattern": "a"}]).scorers
-    assert first_fault(prompts, pattern) is None
 
 
 def test_the_shipped_suite_asks_and_judges_in_every_way() -> None:

@@ -103,9 +103,9 @@ def test_edits_at_once_each_get_a_version_of_their_own(any_office: Office) -> No
     [
         ({}, 422, "prompts.1"),
         ({"prompt": "a", "messages": [{"role": "user", "content": "b"}]}, 422, "prompts.1"),
-        ({"messages": [{"role": "assistant", "content": "b"}]}, 400, "prompts.1.messages"),
-        ({"prompt": "a", "scorer": "exact"}, 400, "prompts.1.expected"),
-        ({"prompt": "a", "expected": "b", "scorer": "choice"}, 400, "prompts.1.choices"),
+        ({"messages": [{"role": "assistant", "content": "b"}]}, 409, "prompts.1.messages"),
+        ({"prompt": "a", "scorer": "exact"}, 409, "prompts.1.expected"),
+        ({"prompt": "a", "expected": "b", "scorer": "choice"}, 409, "prompts.1.choices"),
     ],
 )
 def test_a_prompt_that_cannot_be_asked_or_judged_is_refused(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
 from tuneyard.batch_configs import BatchTestConfig
 from tuneyard.configs import PipelineConfig, Requirement
@@ -22,10 +22,10 @@ from tuneyard.values import (
     Share,
     Text,
     Utc,
+    Weight,
 )
 
 Tag = Annotated[Text, StringConstraints(min_length=1, max_length=100)]
-Weight = Annotated[Real, Field(gt=0, le=1000)]
 TestId = Annotated[Text, Field(min_length=1, max_length=100)]
 
 
@@ -37,11 +37,14 @@ class ChatTurn(Request):
     content: Text
 
 
-_ASKED_ONE_WAY: dict[str, Any] = {
-    "oneOf": [
-        {"required": [name], "properties": {name: {"not": {"type": "null"}}, other: {"type": "null"}}}
-        for name, other in (("prompt", "messages"), ("messages", "prompt"))
-    ]
+# A prompt or a chat, in the words of JSON Schema.
+_PLAIN: dict[str, JsonValue] = {
+    "required": ["prompt"],
+    "properties": {"prompt": {"type": "string"}, "messages": {"type": "null"}},
+}
+_CHAT: dict[str, JsonValue] = {
+    "required": ["messages"],
+    "properties": {"messages": {"type": "array"}, "prompt": {"type": "null"}},
 }
 
 
@@ -49,7 +52,7 @@ class Prompt(Request):
     """A `prompt`, or the `messages` of a chat that ends with the user's turn; what is expected, where a scorer needs
     it."""
 
-    model_config = ConfigDict(json_schema_extra=_ASKED_ONE_WAY)
+    model_config = ConfigDict(json_schema_extra={"oneOf": [_PLAIN, _CHAT]})
 
     prompt: Text | None = Field(None, min_length=1)
     messages: list[ChatTurn] | None = Field(None, min_length=1, max_length=1000)

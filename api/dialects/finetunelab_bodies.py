@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import Body
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from api.access.permissions import SCOPES
 from tuneyard.shapes import LONGEST_ERROR, MetricPoint
@@ -42,15 +42,23 @@ class PlatformStatus(BaseModel):
     error: Text | None = Field(None, max_length=LONGEST_ERROR)
 
 
+_NOT_BLANK: dict[str, JsonValue] = {"type": "string", "pattern": r"^[^\x00]*[^\x00\s][^\x00]*$"}
+
+
 class PlatformSuite(BaseModel):
-    """`expected_answers`: none, or one for each prompt."""
+    """Beside it `expected_answers`: none, or one for each prompt (null: none for that one)."""
 
     model_config = OPEN
     __pydantic_extra__: dict[str, Anything]
 
-    name: Text = Field(min_length=1, max_length=255)
+    name: Text = Field(min_length=1, max_length=255, json_schema_extra=_NOT_BLANK)
     description: Text | None = None
-    prompts: list[Text] = Field(min_length=1, max_length=100_000)
+    prompts: list[Text] = Field(min_length=1, max_length=100_000, json_schema_extra={"contains": _NOT_BLANK})
+
+
+class PlatformAnswers(BaseModel):
+    """Checked, but not described: no schema can say that two lists are of one length."""
+
     expected_answers: list[Text | None] | None = None
 
 

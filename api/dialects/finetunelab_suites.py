@@ -10,7 +10,7 @@ from api.access.auth import DatabaseDep, needs
 from api.access.caller import Caller
 from api.access.owned import Limit, Offset
 from api.dialects.finetunelab import object_in, shape_of
-from api.dialects.finetunelab_bodies import PlatformSuite, SuiteBody
+from api.dialects.finetunelab_bodies import PlatformAnswers, PlatformSuite, SuiteBody
 from api.openapi_words import OWN_WORDS
 from api.problems import Problem
 from api.routes.suites import store_suite, suites_page
@@ -48,7 +48,8 @@ def create_suite(
     if not given.get("prompts"):
         raise Problem(400, "At least one prompt is required")
     asked = shape_of(PlatformSuite, given)
-    prompts = _prompts(asked.prompts, asked.expected_answers or [])
+    answers = shape_of(PlatformAnswers, {"expected_answers": given.get("expected_answers")}).expected_answers
+    prompts = _prompts(asked.prompts, answers or [])
     new = NewSuite(name=asked.name.strip(), description=asked.description, prompts=prompts)
     with database.writing() as session:
         row, _ = store_suite(session, caller, new)

@@ -19,7 +19,7 @@ from api.problems import Problem
 from api.strict_json import StrictRoute
 from tuneyard.batch_shapes import NewSuite, Prompt, Suite, SuiteEdit
 from tuneyard.shapes import Page
-from tuneyard.suite_faults import first_fault
+from tuneyard.suite_faults import fault_of
 from tuneyard.values import NO_NUL
 
 router = APIRouter(prefix="/test-suites", tags=["test suites"], route_class=StrictRoute)
@@ -28,7 +28,7 @@ MISSING = "Test suite not found"
 Versions = Literal["newest", "all"]
 
 
-@router.post("", status_code=201, responses=or_again(Suite) | {400: {}})
+@router.post("", status_code=201, responses=or_again(Suite))
 def create_suite(
     caller: Annotated[Caller, needs("suites:write")], new: NewSuite, database: DatabaseDep, response: Response
 ) -> Suite:
@@ -42,9 +42,10 @@ def create_suite(
 
 def store_suite(session: Session, caller: Caller, new: NewSuite) -> tuple[tables.TestSuite, bool]:
     """The version of that name that has these prompts, stored if it is not there; whether it is new."""
-    if fault := first_fault(new.prompts):
-        index, field, problem = fault
-        raise Problem(400, f"prompts.{index}.{field}: {problem}", field=f"prompts.{index}.{field}")
+    for index, prompt in enumerate(new.prompts):
+        if fault := fault_of(prompt):
+            field = f"prompts.{index}.{fault[0]}"
+            raise Problem(409, f"{field}: {fault[1]}", field=field)
     prompts = [_as_kept(prompt) for prompt in new.prompts]
     row = tables.TestSuite(
         workspace_id=caller.workspace_id,
@@ -135,7 +136,7 @@ def list_versions(
         return page(session, query, order, _without_prompts, limit, offset)
 
 
-@router.put("/{suite_id}", responses={400: {}})
+@router.put("/{suite_id}")
 def edit_suite(
     caller: Annotated[Caller, needs("suites:write")], suite_id: str, edit: SuiteEdit, database: DatabaseDep
 ) -> Suite:
