@@ -83,10 +83,13 @@ def record_answers(run: JobRun, predictions: list[NewPrediction]) -> None:
 
 
 def scored_answer(line: dict[str, Any], prompt: Prompt, scorers: list[Scorer]) -> NewPrediction:
-    """One line of answers.jsonl, put beside its prompt and scored; an answer that failed has no score."""
+    """One line of answers.jsonl, put beside its prompt and scored; an answer that failed has no score, and neither has
+    one that a scorer can say nothing about: why is its error then."""
     scored = (
         None if line["error"] else score_answer(line["response"], prompt, scorers, line.get("details", {}))
     )
+    if scored is not None and scored.error is not None:
+        line = {**line, "error": scored.error}
     return NewPrediction(
         **line,
         prompt=prompt.text,

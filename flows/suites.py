@@ -8,6 +8,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows.job_run import JobRun
+from tasks.prompt_checks import check_prompts, unable_at
 from tuneyard.batch_configs import BatchTestConfig
 from tuneyard.batch_shapes import NewSuite, Prompt, Suite
 from tuneyard.errors import BadInput, NotFound
@@ -21,6 +22,7 @@ def take_suite(run: JobRun, config: BatchTestConfig) -> list[Prompt]:
     run.at(f"Reading the suite {config.suite}")
     suite = suite_of(run, config.suite)
     prompts = (suite.prompts or [])[: config.prompt_limit]
+    check_prompts(prompts, config.scorers, unable_at(config.model))
     run.writer.jobs.update(run.job.id, JobFacts(suite_id=suite.id, total_steps=len(prompts)))
     run.log.info("Suite %s version %s (%s): %s prompts", suite.name, suite.version, suite.id, len(prompts))
     return prompts

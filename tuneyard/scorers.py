@@ -45,7 +45,9 @@ class Contains(_Scorer):
 
 
 class Matches(_Scorer):
-    """A regular expression finds something in the answer; the pattern is the expected text where none is given."""
+    """A regular expression finds something in the answer; the pattern is the expected text where none is given.
+
+    One that takes longer than two seconds on an answer is that answer's error."""
 
     kind: Literal["regex"]
     pattern: Regex | None = None
@@ -53,7 +55,9 @@ class Matches(_Scorer):
 
 
 class Numeric(_Scorer):
-    """The answer's last number is the expected one, within `tolerance` or `relative` times the expected one."""
+    """The answer's last number is the expected one, within `tolerance` or `relative` times the expected one.
+
+    Commas part thousands; 50% is 50 as well as 0.5 where the other one has no sign."""
 
     kind: Literal["numeric"]
     tolerance: Amount = 0.0
@@ -61,7 +65,7 @@ class Numeric(_Scorer):
 
 
 class Choice(_Scorer):
-    """The answer names the right one of the prompt's `choices`, by its letter or its text."""
+    """The answer names the right one of the prompt's `choices`, by its letter or its text, and no other one."""
 
     kind: Literal["choice"]
 
@@ -74,13 +78,15 @@ class ChoiceLikelihood(_Scorer):
 
 
 class JsonValid(_Scorer):
-    """The answer is JSON, by itself or as its one fenced block."""
+    """The answer is JSON, by itself or as its one fenced block; each key once, and no NaN."""
 
     kind: Literal["json_valid"]
 
 
 class JsonSchema(_Scorer):
-    """The same, and it fits a JSON Schema: this one, or the expected text where none is given."""
+    """The same, and it fits a JSON Schema: this one, or the expected text where none is given.
+
+    It may refer to what it holds; nothing is fetched."""
 
     kind: Literal["json_schema"]
     json_schema: JsonObject | None = None
@@ -108,7 +114,7 @@ class RougeL(_Scorer):
 
 
 class Similarity(_Scorer):
-    """Cosine of two sentence embeddings, negative ones as 0; the extra `similarity`."""
+    """Cosine of two sentence embeddings, negative ones as 0, by a model that transformers can load."""
 
     kind: Literal["similarity"]
     model: Text = Field("sentence-transformers/all-MiniLM-L6-v2", min_length=1, max_length=1024)
