@@ -20,6 +20,7 @@ NO_LIKELIHOODS = {"choice_likelihood": "an endpoint gives no likelihoods; use ch
 NO_MODEL_BESIDE = {
     "similarity": "it needs a model of its own, which has no room beside a training",
     "judge": "it needs an endpoint, which a training does not wait for",
+    "choice_likelihood": "a model in training gives answers, no likelihoods; use choice",
 }
 
 

@@ -6,6 +6,8 @@ turn-end token, and a mask made from its id would hide the very token that teach
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -58,14 +60,46 @@ class _Draft:
     record: Example | Passage | Preference
 
 
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """What a model reads before it answers, as text and in tokens."""
+
+    text: str
+    ids: list[int]
+
+
+def rendered(tokenizer: Any, turns: Sequence[Turn]) -> Rendered:
+    """A conversation as the chat template has it, up to where the answer begins; without one, its bare prompt.
+
+    Raises:
+        ValueError: the template, or a model without one, cannot write this conversation.
+    """
+    from jinja2 import TemplateError
+
+    if tokenizer.chat_template is None:
+        if len(turns) > 1:
+            raise ValueError("the model has no chat template, so it takes one prompt and no conversation")
+        return Rendered(turns[0].text, tokenizer(turns[0].text)["input_ids"])
+    try:
+        text = _chat(tokenizer, turns, answering=True)
+    except TemplateError as error:
+        raise ValueError(f"the model's chat template cannot write this conversation: {error}") from None
+    return Rendered(text, tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
 def prompt_ids(tokenizer: Any, prompt: str) -> list[int]:
     """What the model reads before it answers: the chat template's user turn, where the model has a template."""
-    if tokenizer.chat_template is None:
-        plain: list[int] = tokenizer(prompt)["input_ids"]
-        return plain
-    text = _chat(tokenizer, (Turn("user", prompt),), answering=True)
-    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
-    return ids
+    return rendered(tokenizer, (Turn("user", prompt),)).ids
+
+
+def template_sha256(tokenizer: Any) -> str | None:
+    """Which chat template it is; None: the model has none."""
+    template = tokenizer.chat_template
+    if template is None:
+        return None
+    return hashlib.sha256(
+        (template if isinstance(template, str) else json.dumps(template)).encode()
+    ).hexdigest()
 
 
 def token_rows(

@@ -24,7 +24,7 @@ from tuneyard.credentials import DEFAULT_ENVIRONMENT, DEFAULT_NAME, DEFAULT_URL
 from tuneyard.dataset_commands import datasets
 from tuneyard.errors import KeyExpiresSoon, TuneyardError
 from tuneyard.job_commands import jobs
-from tuneyard.job_life_commands import errors, events, logs, pause, resume
+from tuneyard.job_life_commands import errors, events, logs, pause, predictions, resume
 from tuneyard.key_commands import keys
 from tuneyard.keys import redact
 from tuneyard.model_commands import models
@@ -71,7 +71,7 @@ def cli(api_url: str | None, patience: float) -> None:  # `connect` reads them f
 
 for command in (train, check, merge, configs, jobs, models, datasets, suites, auth, keys, users, audit):
     cli.add_command(command)
-for command in (pause, resume, events, logs, errors):
+for command in (pause, resume, events, logs, errors, predictions):
     jobs.add_command(command)
 
 

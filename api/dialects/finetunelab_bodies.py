@@ -104,6 +104,30 @@ class PlatformPointsOf(PlatformPoints):
     job_id: Text
 
 
+class PlatformPrediction(BaseModel):
+    """What a model in training answers to one sample. `job_id`: none but the token's; `user_id` decides nothing."""
+
+    model_config = OPEN
+    __pydantic_extra__: dict[str, Anything]
+
+    step: Count
+    sample_index: Count
+    prompt: Text
+    epoch: Anything = None
+    ground_truth: Text | None = None
+    prediction: Text | None = None
+    job_id: Text | None = None
+    user_id: Anything = None
+
+
+class PlatformPredictions(BaseModel):
+    model_config = OPEN
+    __pydantic_extra__: dict[str, Anything]
+
+    predictions: list[PlatformPrediction] = Field(min_length=1, max_length=1000)
+    job_id: Text | None = None
+
+
 class PlatformKey(BaseModel):
     """A key without scopes holds the least of them, `production`."""
 
@@ -114,6 +138,8 @@ class PlatformKey(BaseModel):
     scopes: list[Annotated[str, Field(json_schema_extra={"enum": list(SCOPES)})]] | None = None
 
 
+_SOME = Field(min_length=1, max_length=1000)
+
 # Taken as they come and looked at in the route: its refusals are the platform's own.
 JobBody = Annotated[Any, Body(), ShownAs(PlatformJob)]
 StatusBody = Annotated[Any, Body(), ShownAs(PlatformStatus)]
@@ -123,3 +149,8 @@ PointsBody = Annotated[Any, Body(), ShownAs(PlatformPoint | PlatformPoints)]
 KeyBody = Annotated[Any, Body(), ShownAs(PlatformKey)]
 PointsOfBody = Annotated[Any, Body(), ShownAs(PlatformPointsOf)]
 SuiteBody = Annotated[Any, Body(), ShownAs(PlatformSuite)]
+PredictionsBody = Annotated[
+    Any,
+    Body(),
+    ShownAs(PlatformPrediction | PlatformPredictions | Annotated[list[PlatformPrediction], _SOME]),
+]
