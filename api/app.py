@@ -13,7 +13,14 @@ from api.access.door import Door
 from api.access.pepper import load_pepper
 from api.access.rate_limits import RateLimits
 from api.database import Database
-from api.dialects import finetunelab, finetunelab_control, finetunelab_keys, finetunelab_tests
+from api.dialects import (
+    finetunelab,
+    finetunelab_control,
+    finetunelab_keys,
+    finetunelab_predictions,
+    finetunelab_suites,
+    finetunelab_tests,
+)
 from api.kept_place import Place
 from api.launches import Launches
 from api.openapi_words import describe
@@ -39,6 +46,7 @@ from api.routes import (
     ml,
     people,
     sessions,
+    step_predictions,
     suites,
     system,
 )
@@ -49,6 +57,7 @@ RESOURCES = (
     job_life,
     job_events,
     metrics,
+    step_predictions,
     ml,
     configs,
     data_set_files,
@@ -92,6 +101,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(finetunelab_control.router)
     app.include_router(finetunelab_keys.router)
     app.include_router(finetunelab_tests.router)
+    app.include_router(finetunelab_suites.router)
+    app.include_router(finetunelab_predictions.router)
     every_route_declares(app)
     describe(app)
     answer_with_problems(app)

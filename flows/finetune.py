@@ -17,6 +17,7 @@ from flows.lost_runs import close_run
 from flows.models import get_model, meant
 from flows.preflight import look_ahead, look_at_host
 from flows.service_key import DEFAULT_CREDENTIALS
+from flows.suites import take_tests
 from flows.trainer import train
 from tasks.data_source import RECORDED
 from tuneyard import Client
@@ -43,8 +44,9 @@ def finetune(
         look_at_host(run, config)
         base = get_model(run, config.model)
         get_data(run, config)
+        prompts = take_tests(run, config)
         found = look_ahead(run, config, base)
-        trained = train(run, config, base)
+        trained = train(run, config, base, prompts)
         return keep_model(run, config, base, found, trained)
 
     return as_job(credentials, record, work, job_id)

@@ -1,6 +1,6 @@
-"""What happens in a run, told to the record: its events, and every line of its log.
+"""What happens in a run, told to the record: its events, every line of its log, what a model in training answers.
 
-Both are written into spools in the job's folder and sent from the background: the API being away neither slows the
+All are written into spools in the job's folder and sent from the background: the API being away neither slows the
 work nor loses a line. What one attempt leaves unsent, the next one on the same host sends.
 """
 
@@ -14,8 +14,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tasks.happening import SPOOL, event_line
+from tasks.happening import ANSWERS, SPOOL, event_line
 from tuneyard import Client
+from tuneyard.batch_shapes import NewPrediction
 from tuneyard.outbox import Outbox
 from tuneyard.shapes import LogLevel, NewJobEvent, NewLogLine, RunEventKind
 from tuneyard.spool import Spool
@@ -43,6 +44,12 @@ class Journal(logging.Handler):
             self._push_events,
             f"events of job {job_id}",
         )
+        self._answers = Outbox(
+            Spool(folder, ANSWERS),
+            NewPrediction.model_validate_json,
+            self._push_answers,
+            f"answers of job {job_id}",
+        )
         self._lines = Outbox(
             lines, NewLogLine.model_validate_json, self._push_lines, f"log lines of job {job_id}"
         )
@@ -63,7 +70,7 @@ class Journal(logging.Handler):
 
     def send_rest(self, patience: float) -> int:
         """Send what is left, for at most `patience` seconds; how much stays in the job's folder."""
-        return self._events.close(patience) + self._lines.close(patience)
+        return sum(box.close(patience) for box in (self._events, self._answers, self._lines))
 
     @contextmanager
     def hearing(self) -> Iterator[None]:
@@ -78,11 +85,15 @@ class Journal(logging.Handler):
                 logger.removeHandler(self)
 
     def look(self) -> None:
-        """The trainer may have written events."""
+        """The trainer may have written events and answers."""
         self._events.look()
+        self._answers.look()
 
     def _push_events(self, events: list[NewJobEvent]) -> None:
         self._writer.jobs.add_events(self._job_id, events, patience=PUSH_PATIENCE)
+
+    def _push_answers(self, answers: list[NewPrediction]) -> None:
+        self._writer.jobs.add_predictions(self._job_id, answers, patience=PUSH_PATIENCE)
 
     def _push_lines(self, lines: list[NewLogLine]) -> None:
         self._writer.jobs.add_lines(self._job_id, lines, patience=PUSH_PATIENCE)

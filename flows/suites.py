@@ -10,12 +10,13 @@ from prefect.cache_policies import NO_CACHE
 from flows.data_sets import fetch
 from flows.job_run import JobRun
 from tasks.data_source import RECORDED
-from tasks.dataset import read_suite
-from tasks.prompt_checks import check_prompts, unable_at
+from tasks.prompt_checks import NO_MODEL_BESIDE, check_prompts, unable_at
 from tuneyard.batch_configs import BatchTestConfig
 from tuneyard.batch_shapes import NewSuite, Prompt, Suite
+from tuneyard.configs import FinetuneConfig
 from tuneyard.errors import BadInput, NotFound
 from tuneyard.shapes import JobFacts
+from tuneyard.suite_files import read_suite, suite_name
 
 
 @task(cache_policy=NO_CACHE)
@@ -26,7 +27,25 @@ def take_suite(run: JobRun, config: BatchTestConfig) -> list[Prompt]:
     prompts = (suite.prompts or [])[: config.prompt_limit]
     check_prompts(prompts, config.scorers, unable_at(config.model))
     run.writer.jobs.update(run.job.id, JobFacts(suite_id=suite.id, total_steps=len(prompts)))
-    run.log.info("Suite %s (%s): %s prompts", suite.name, suite.id, len(prompts))
+    run.log.info("Suite %s version %s (%s): %s prompts", suite.name, suite.version, suite.id, len(prompts))
+    return prompts
+
+
+@task(cache_policy=NO_CACHE)
+def take_tests(run: JobRun, config: FinetuneConfig) -> list[Prompt]:
+    """The prompts that the model in training is to answer; none where the config asks for no tests."""
+    if config.tests is None:
+        return []
+    if config.distributed == "fsdp" and config.gpus > 1:
+        problem = "with distributed: fsdp no process holds the model whole, and nothing can answer: use ddp"
+        raise BadInput(problem, field="tests")
+    suite = suite_of(run, config.tests.suite)
+    prompts = (suite.prompts or [])[: config.tests.prompt_limit]
+    try:
+        check_prompts(prompts, config.tests.scorers, NO_MODEL_BESIDE)
+    except BadInput as problem:
+        raise BadInput(problem.problem, field=f"tests.{problem.field}") from None
+    run.log.info("Tests while training: suite %s version %s (%s)", suite.name, suite.version, suite.id)
     return prompts
 
 
@@ -41,7 +60,5 @@ def suite_of(run: JobRun, suite: str) -> Suite:
             raise BadInput(
                 f"{suite!r} is neither a file here nor the id of a recorded suite", field="suite"
             ) from None
-    prompts = read_suite(Path(suite))
-    return run.service.suites.create(NewSuite(name=Path(suite).stem, prompts=prompts)).model_copy(
-        update={"prompts": prompts}
-    )
+    new = NewSuite(name=suite_name(Path(suite)), prompts=read_suite(Path(suite)))
+    return run.service.suites.create(new).model_copy(update={"prompts": new.prompts})

@@ -22,6 +22,7 @@ from tasks.lease import Lease
 from tasks.memory import Batch, run_within_memory
 from tasks.storage import output_folder
 from tuneyard import Reporter
+from tuneyard.batch_shapes import Prompt
 from tuneyard.configs import FinetuneConfig
 from tuneyard.errors import BadInput, Diverged, TuneyardError
 from tuneyard.shapes import Job, MetricPoint
@@ -31,14 +32,19 @@ CHART_SECONDS = 20.0
 
 
 @task(cache_policy=NO_CACHE)
-def train(run: JobRun, config: FinetuneConfig, base: Path) -> dict[str, Any]:
-    """Train on the cards that the config asks for; Prefect's page shows its progress and its loss."""
+def train(run: JobRun, config: FinetuneConfig, base: Path, prompts: list[Prompt]) -> dict[str, Any]:
+    """Train on the cards that the config asks for; Prefect's page shows its progress and its loss.
+
+    Args:
+        prompts: What the model is to answer now and then, as `config.tests` says.
+    """
     plan = {
         "config": config.model_dump(mode="json"),
         "model_dir": str(base),
         "output_dir": str(output_folder(run.job.id)),
         "api_url": run.block.api_url,
         "job_id": run.job.id,
+        "prompts": [prompt.model_dump(mode="json", exclude_none=True) for prompt in prompts],
     }
     if run.job.resume_from is not None:
         go_back(run.folder / "checkpoints", _where_told(run.job), run.log.info)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +13,7 @@ from accelerate.utils.memory import should_reduce_batch_size
 
 from tasks.base_weights import Base, wants_checkpointing
 from tasks.checkpoint import checkpoints, newest_whole, step_of
-from tasks.child import STOPPED, ranks, say
+from tasks.child import STOPPED, rank, ranks, say
 from tasks.evaluations import best_step, loss_at
 from tasks.fitting import Fitter, make_fitter, planned_steps, training_arguments, with_evaluations
 from tasks.gpu import CardMeter
@@ -22,6 +23,8 @@ from tasks.memory import Batch
 from tasks.pulse import CANCEL, CANCELLED, GO_ON, Pulse
 from tasks.report import RunReport
 from tasks.sharding import gathered, is_sharded
+from tasks.suite_rounds import SuiteRounds, TrainingSuite
+from tuneyard.batch_shapes import Prompt
 from tuneyard.configs import FinetuneConfig
 from tuneyard.errors import OutOfMemory, WorkFailed
 
@@ -39,12 +42,19 @@ class Course:
 
 
 def run_course(
-    folder: Path, config: FinetuneConfig, batch: Batch, base: Base, material: Material, report: RunReport
+    folder: Path,
+    config: FinetuneConfig,
+    batch: Batch,
+    base: Base,
+    material: Material,
+    report: RunReport,
+    prompts: Sequence[Prompt] = (),
 ) -> Course:
     """Trains, from the newest whole checkpoint in folder/"checkpoints" where there is one.
 
     Args:
         batch: The config's, or a smaller one with as many rows a step.
+        prompts: What the model answers while it trains, as `config.tests` says.
 
     Raises:
         OutOfMemory: the batch does not fit.
@@ -68,6 +78,17 @@ def run_course(
     with Leaving(PATIENCE) as leaving:
         pulse = Pulse(config, report, CardMeter(base.device.uuid, say), fitter, leaving)
         fitter.add_callback(pulse)
+        if config.tests is not None and prompts and rank() == 0 and not is_sharded(config):
+            suite = TrainingSuite(
+                config.tests,
+                prompts,
+                base,
+                fitter.model,
+                report,
+                folder,
+                lambda: leaving.asked or report.stop_reason is not None,
+            )
+            fitter.add_callback(SuiteRounds(config.tests, suite, pulse.heed, alone=ranks() == 1))
         started = time.monotonic()
         _fit(fitter, checkpoint, base)
         seconds = time.monotonic() - started

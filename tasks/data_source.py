@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.hub_set import hub_files
-from tasks.stored_file import StoredFile
 from tuneyard.data_kinds import kind_of
 from tuneyard.errors import BadInput
 from tuneyard.home import home
+from tuneyard.stored_file import StoredFile, local_content
 
 RECORDED = "dataset:"
 HUB_SET = re.compile(r"(?P<id>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(:(?P<split>[\w-]+))?", re.ASCII)
@@ -68,17 +68,6 @@ def _recorded(folder: Path) -> tuple[str, list[StoredFile]]:
     for file in folder.iterdir() if folder.is_dir() else ():
         return file.name, [StoredFile(file.name, local_content(file))]
     raise BadInput(f"the recorded data set {folder.name} is not on this host", field="dataset")
-
-
-def local_content(path: Path) -> bytes:
-    """A local file's bytes. Raises BadInput where it is missing or cannot be read."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise BadInput(f"there is no such file (looked in {Path.cwd()})", file=str(path)) from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise BadInput(f"it cannot be read: {reason}", file=str(path)) from None
 
 
 def _stored(path: Path) -> StoredFile:

@@ -1,22 +1,19 @@
-"""Reads what a model is taught with, and test suites; every row that cannot be used is a fault by file and line."""
+"""Reads what a model is taught with; every row that cannot be used is a fault by file and line."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from tasks.data_source import local_content, open_source
+from tasks.data_source import open_source
 from tasks.examples import Example, Taught
-from tasks.faults import Fault, RowFault, quoted, refuse
-from tasks.row_forms import ALL_FIELDS, FIELDS, Form, form_of, taught_by, text_in, unused_fields
-from tasks.stored_file import StoredFile, demand_kind, unpacked
-from tasks.tabular import Records, read_records
-from tuneyard.batch_shapes import Prompt
-from tuneyard.data_kinds import kind_of
+from tasks.row_forms import ALL_FIELDS, FIELDS, Form, form_of, taught_by, unused_fields
 from tuneyard.errors import BadInput
-
-SUITE_FIELDS = ("prompt", "expected", "tags")
+from tuneyard.faults import Fault, RowFault, quoted, refuse
+from tuneyard.stored_file import demand_kind, unpacked
+from tuneyard.suite_files import read_suite as read_suite
+from tuneyard.tabular import Records, read_records
 
 
 @dataclass(frozen=True)
@@ -94,39 +91,6 @@ def whole(dataset: Dataset) -> Dataset:
     if dataset.faults:
         refuse(dataset.faults)
     return dataset
-
-
-def read_suite(path: Path) -> list[Prompt]:
-    """The prompts {prompt, expected, tags?} of a test suite: JSON Lines, where the name's ending says nothing else.
-
-    Raises:
-        BadInput: the file is missing, unreadable or empty, or rows are not such prompts; names all of those.
-    """
-    file = StoredFile(str(path), local_content(path))
-    wanted = frozenset(SUITE_FIELDS)
-    records = read_records(unpacked(file), kind_of(file.name) or "jsonl", file.name, wanted)
-    prompts, faults = [], records.faults
-    for line, record in records.rows:
-        try:
-            prompts.append(_prompt(record))
-        except RowFault as fault:
-            faults.append(fault.at(file.name, line))
-    if faults:
-        refuse(sorted(faults, key=lambda fault: fault.line or 0))
-    if not prompts:
-        raise BadInput("there are no prompts in it", file=file.name)
-    return prompts
-
-
-def _prompt(record: dict[str, Any]) -> Prompt:
-    for name in record:
-        if name not in SUITE_FIELDS:
-            known = ", ".join(SUITE_FIELDS)
-            raise RowFault("wrong_fields", f"unknown field; a row may have {known}", quoted(name))
-    tags = record.get("tags", [])
-    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-        raise RowFault("wrong_fields", "must be a list of texts", "tags")
-    return Prompt(prompt=text_in(record, "prompt"), expected=text_in(record, "expected"), tags=tags)
 
 
 def _joined(parts: list[Records]) -> Records:

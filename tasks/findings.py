@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from tasks.dataset import Dataset
-from tasks.faults import SHOWN, Fault, quoted
 from tuneyard.errors import BadInput
+from tuneyard.faults import SHOWN, Fault, quoted
 from tuneyard.shapes import Diagnostic
 
 MOST_FIELDS = 50  # that are named one by one: data may have a new name in every row

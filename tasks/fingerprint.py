@@ -23,6 +23,7 @@ FREE = {
     "keep_checkpoints",
     "max_restarts",
     "watchdog",
+    "tests",
     "gpus",
 }
 

@@ -9,6 +9,7 @@ from uuid import uuid4
 from tuneyard.shapes import NewJobEvent, RunEventKind
 
 SPOOL = "events"
+ANSWERS = "predictions"  # the spool of what a model in training answers
 LONGEST = 2000
 
 

@@ -7,19 +7,20 @@ from collections.abc import Iterator, Mapping, Sequence
 import regex
 
 from tasks.choice_scores import meant_choice, plain_texts
-from tasks.faults import SHOWN
 from tasks.json_scores import schema_of
 from tasks.number_scores import last_number
 from tasks.score import own_scorers
 from tasks.text_scores import compiled
 from tuneyard.batch_shapes import Prompt
 from tuneyard.errors import BadInput
+from tuneyard.faults import SHOWN
 from tuneyard.scorers import Choice, ChoiceLikelihood, JsonSchema, JsonValid, Judge, Matches, Numeric, Scorer
 
 NO_LIKELIHOODS = {"choice_likelihood": "an endpoint gives no likelihoods; use choice"}
 NO_MODEL_BESIDE = {
     "similarity": "it needs a model of its own, which has no room beside a training",
     "judge": "it needs an endpoint, which a training does not wait for",
+    "choice_likelihood": "a model in training gives answers, no likelihoods; use choice",
 }
 
 

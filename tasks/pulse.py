@@ -74,7 +74,7 @@ class Pulse(TrainerCallback):  # type: ignore[misc]  # transformers has no types
         if last:
             control.should_save = False  # the model itself is saved next; optimizer state is of no more use
         else:
-            self._heed(state, control)
+            self.heed(state, control)
         self.own_seconds += time.perf_counter() - now
 
     def on_log(self, _args: Any, state: Any, control: Any, logs: dict[str, float], **_rest: Any) -> None:
@@ -114,7 +114,8 @@ class Pulse(TrainerCallback):  # type: ignore[misc]  # transformers has no types
             say(f"No better evaluation for {patience} times: stopping at step {state.global_step}")
             control.should_training_stop = True
 
-    def _heed(self, state: Any, control: Any) -> None:
+    def heed(self, state: Any, control: Any) -> None:
+        """Do what the run has been told, by its host or by the API."""
         self.told = self._fitter.agreed(self._has_in_mind())
         if self.told == SUPERSEDE:  # the folder may be another's now
             raise WorkFailed(f"Stopped at step {state.global_step}: {SUPERSEDED}")

@@ -6,8 +6,9 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from tasks.happening import SPOOL, event_line
+from tasks.happening import ANSWERS, SPOOL, event_line
 from tuneyard import Client, Reporter
+from tuneyard.batch_shapes import NewPrediction
 from tuneyard.errors import ApiError, Unavailable, Unreachable
 from tuneyard.shapes import JobFacts, MetricPoint, RunEventKind
 from tuneyard.spool import Spool
@@ -32,6 +33,7 @@ class RunReport:
         self._job_id = job_id
         self._reporter = Reporter(self._client, job_id, folder)
         self._events = Spool(folder, SPOOL)
+        self._answers = Spool(folder, ANSWERS)
         self._facts: dict[str, Any] = {}
         self._facts_lock = threading.Lock()
         self._news = threading.Event()
@@ -58,6 +60,10 @@ class RunReport:
         """Write down what happened; the flow, which outlives this process, sends it."""
         self._events.append(event_line(kind, message, step, details))
 
+    def answer(self, answer: NewPrediction) -> None:
+        """Write down what the model answered; the flow sends it, as it does events."""
+        self._answers.append(answer.model_dump_json(exclude_unset=True).encode())
+
     def close(self, patience: float) -> int:
         """Sends what is left for at most about `patience` seconds; returns how many points stay unsent."""
         self._closing.set()
@@ -65,6 +71,7 @@ class RunReport:
         self._thread.join(min(patience, 2 * FACT_PATIENCE))
         left = self._reporter.close(patience)
         self._events.close()
+        self._answers.close()
         if self._client is not None:
             self._client.close()
         return left

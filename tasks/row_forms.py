@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from tasks.examples import Example, Passage, Preference, Role, Taught, Turn
-from tasks.faults import RowFault, quoted
+from tuneyard.faults import RowFault, quoted
 
 Form = Literal["prompt_completion", "chat", "alpaca", "sharegpt", "text", "preference"]
 Record = Mapping[str, Any]

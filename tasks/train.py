@@ -1,7 +1,7 @@
 """Child main: fine-tunes a model, `python -m tasks.train <folder>`.
 
 Plan: {"config": a FinetuneConfig as dict, "model_dir", "output_dir", "api_url", "job_id"}, and "batch" where memory did
-not hold the config's ({"micro", "accumulation"}); secrets: {"job_token"}.
+not hold the config's ({"micro", "accumulation"}), "prompts" where the config has `tests`; secrets: {"job_token"}.
 Without api_url or job_token nothing is sent and the points stay in folder/metrics.jsonl.
 Checkpoints lie in folder/checkpoints; a run in a folder that has a whole one goes on from it, if config, data and base
 model are still the same. SIGTERM leaves a checkpoint behind if there is time for one.
@@ -29,6 +29,7 @@ from tasks.memory import Batch
 from tasks.method import refuse_method
 from tasks.provenance import training_facts
 from tasks.report import RunReport
+from tuneyard.batch_shapes import Prompt
 from tuneyard.configs import FinetuneConfig
 
 LAST_WORDS = 60.0  # seconds to send what is unsent after a whole run
@@ -133,7 +134,8 @@ def _trained(
     base = load_base(folder, config, device, training_precision(config.precision, device))
     material = prepare(base.model, base.tokenizer, taught.rows, evaluated.rows if evaluated else [], config)
     say(f"{material.rows} rows, {material.tokens} tokens in {taught.uri}")
-    course = run_course(order.folder, config, _batch(order, config), base, material, report)
+    prompts = [Prompt.model_validate(prompt) for prompt in order.plan.get("prompts", [])]
+    course = run_course(order.folder, config, _batch(order, config), base, material, report, prompts)
     if rank() != 0:
         return {}
     say(f"Saving the {course.kind} to {output}")

@@ -42,7 +42,7 @@ def test_rows_come_back_from_every_kind_of_file(tmp_path: Path, ending: str, rec
     assert data.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-@pytest.mark.parametrize("ending", KINDS)
+@pytest.mark.parametrize("ending", [*KINDS, ".yaml"])
 @LOOSE
 @given(
     content=some.binary(max_size=200)
@@ -53,7 +53,8 @@ def test_whatever_a_file_holds_nothing_but_bad_input_is_raised(
 ) -> None:
     for name, stored in ((f"rows{ending}", content), (f"rows{ending}.gz", gzip.compress(content))):
         (tmp_path / name).write_bytes(stored)
-        for read in (lambda path: whole(read_dataset(str(path))), read_suite):
+        rows = [lambda path: whole(read_dataset(str(path)))] if ending != ".yaml" else []
+        for read in (*rows, read_suite):
             try:
                 read(tmp_path / name)
             except BadInput as error:

@@ -17,6 +17,7 @@ from tuneyard.batch_shapes import (
     Prediction,
     PredictionBatch,
     Suite,
+    SuiteEdit,
     TestRequest,
 )
 from tuneyard.identifiers import fresh_id
@@ -33,10 +34,22 @@ class AsyncSuites:
         """Record a suite; the same name and content again answers the one that is there."""
         return await self._wire.ask(Suite, "POST", "/api/v1/test-suites", new)
 
-    async def list(self, limit: int = 50, offset: int = 0) -> Page[Suite]:
-        """One page, without the prompts."""
-        params = {"limit": limit, "offset": offset}
+    async def list(
+        self, limit: int = 50, offset: int = 0, *, name: str | None = None, all_versions: bool = False
+    ) -> Page[Suite]:
+        """One page, without the prompts: of each name, or of the one that is given, the newest version."""
+        versions = "all" if all_versions else None
+        params = {"limit": limit, "offset": offset, "name": name, "versions": versions}
         return await self._wire.ask(Page[Suite], "GET", "/api/v1/test-suites", params=params)
+
+    async def versions(self, suite_id: str, limit: int = 50, offset: int = 0) -> Page[Suite]:
+        """One page of all versions of the suite that this is one of, the newest first, without the prompts."""
+        path = object_path("test-suites", suite_id, "versions")
+        return await self._wire.ask(Page[Suite], "GET", path, params={"limit": limit, "offset": offset})
+
+    async def edit(self, suite_id: str, edit: SuiteEdit) -> Suite:
+        """Other prompts are the next version under the same name, with an id of its own."""
+        return await self._wire.ask(Suite, "PUT", object_path("test-suites", suite_id), edit)
 
     async def get(self, suite_id: str) -> Suite:
         """The suite with its prompts."""

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from tuneyard.addresses import object_path
 from tuneyard.async_wire import AsyncWire
-from tuneyard.batch_shapes import PipelineRequest
+from tuneyard.batch_shapes import NewPrediction, PipelineRequest, Prediction, PredictionBatch
 from tuneyard.configs import FinetuneConfig, MergeConfig, PipelineConfig
 from tuneyard.identifiers import fresh_id
 from tuneyard.shapes import (
@@ -36,6 +36,7 @@ from tuneyard.shapes import (
     NewJobEvent,
     NewLogLine,
     Page,
+    Reported,
     Resume,
     Stored,
     TrainRequest,
@@ -203,6 +204,26 @@ class AsyncJobs:
         path = object_path("jobs", job_id, "logs")
         body = LogBatch(lines=[*lines])
         return await self._wire.ask(Stored, "POST", path, body, as_job=True, patience=patience)
+
+    async def add_predictions(
+        self, job_id: str, predictions: Sequence[NewPrediction], *, patience: float | None = None
+    ) -> Reported:
+        """Write 1 to 1000 answers of a model in training with the job token; one of a step and prompt is stored once.
+
+        Args:
+            patience: Seconds of retrying, in place of the client's.
+        """
+        path = object_path("jobs", job_id, "predictions")
+        body = PredictionBatch(predictions=[*predictions])
+        return await self._wire.ask(Reported, "POST", path, body, as_job=True, patience=patience)
+
+    async def predictions(
+        self, job_id: str, step: int | None = None, limit: int = 100, offset: int = 0
+    ) -> Page[Prediction]:
+        """One page of what a model in training answered, by step, then prompt; `limit` is at most 1000."""
+        path = object_path("jobs", job_id, "predictions")
+        params = {"step": step, "limit": limit, "offset": offset}
+        return await self._wire.ask(Page[Prediction], "GET", path, params=params)
 
     async def close_lost(self, asked: CloseLost) -> JobList:
         """Close the jobs whose runs are dead; those that are `pending` without a `flow_run_id` wait for the caller."""

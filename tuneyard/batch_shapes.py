@@ -89,8 +89,16 @@ class NewSuite(Request):
     prompts: list[Prompt] = Field(min_length=1, max_length=100_000)
 
 
+class SuiteEdit(Request):
+    """What is to be different; a suite keeps its name."""
+
+    description: Text | None = None
+    prompts: list[Prompt] | None = Field(None, min_length=1, max_length=100_000)
+
+
 class Suite(Shape):
-    """One version of a suite, which never changes. `prompts` is left out (null) in lists."""
+    """One version of a suite. Its prompts never change: other prompts are another version. They are left out (null)
+    in lists."""
 
     id: str
     name: str

@@ -24,13 +24,14 @@ from tuneyard.credentials import DEFAULT_ENVIRONMENT, DEFAULT_NAME, DEFAULT_URL
 from tuneyard.dataset_commands import datasets
 from tuneyard.errors import KeyExpiresSoon, TuneyardError
 from tuneyard.job_commands import jobs
-from tuneyard.job_life_commands import errors, events, logs, pause, resume
+from tuneyard.job_life_commands import errors, events, logs, pause, predictions, resume
 from tuneyard.key_commands import keys
 from tuneyard.keys import redact
 from tuneyard.model_commands import models
 from tuneyard.options import connected, example, json_option, paged, show_page, width
 from tuneyard.pipeline_command import pipeline
 from tuneyard.shapes import HostSample
+from tuneyard.suite_commands import suites
 from tuneyard.test_commands import test, tests
 from tuneyard.train_commands import check, merge, train
 from tuneyard.user_commands import users
@@ -79,6 +80,7 @@ for command in (
     tests,
     models,
     datasets,
+    suites,
     auth,
     keys,
     users,
@@ -87,7 +89,7 @@ for command in (
     cli.add_command(command)
 for command in (compare, report):
     tests.add_command(command)
-for command in (pause, resume, events, logs, errors):
+for command in (pause, resume, events, logs, errors, predictions):
     jobs.add_command(command)
 for command in (list_aliases, list_moves, promote, undo):
     models.add_command(command)

@@ -61,7 +61,7 @@ def read_config(path: Path, changes: Iterable[str] = ()) -> Written:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise BadInput("it is not text in UTF-8", file=str(path)) from None
-    yaml = _yaml()
+    yaml = yaml_if_there()
     values = _json(path, text) if path.suffix == ".json" or yaml is None else _read_yaml(yaml, path, text)
     lines = _lines_by_name(text) if yaml is None else dict(_lines(yaml.compose(text, yaml.SafeLoader)))
     if not isinstance(values, dict):
@@ -106,7 +106,7 @@ def _json(path: Path, text: str) -> Any:
         raise BadInput(f"it is not JSON: {problem.msg}{hint}", file=str(path), line=problem.lineno) from None
 
 
-def _yaml() -> Any:
+def yaml_if_there() -> Any:
     """PyYAML, or None where it is not installed."""
     try:
         return import_module("yaml")
@@ -116,7 +116,7 @@ def _yaml() -> Any:
 
 def _read_yaml(yaml: Any, path: Path, text: str) -> Any:
     try:
-        return yaml.load(text, _loader(yaml))
+        return yaml.load(text, yaml_loader(yaml))
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark or problem.context_mark
         line = mark.line + 1 if mark else None
@@ -125,7 +125,8 @@ def _read_yaml(yaml: Any, path: Path, text: str) -> Any:
         raise BadInput(f"it is not YAML: {' '.join(str(problem).split())}", file=str(path)) from None
 
 
-def _loader(yaml: Any) -> Any:
+def yaml_loader(yaml: Any) -> Any:
+    """PyYAML's safe loader, reading as YAML 1.2 means it."""
     loader: Any = type("Loader", (yaml.SafeLoader,), {})
     loader.yaml_implicit_resolvers = {
         first: [(tag, form) for tag, form in known if tag not in _MEANT_AS_TEXT]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
+from tuneyard.batch_shapes import Prediction
 from tuneyard.display import Column, fields, plain, short_time, table
 from tuneyard.shapes import Diagnostic, JobError, JobEvent, LogLine, PreflightFigures
 
@@ -77,3 +78,26 @@ def _figure(name: str, value: object) -> tuple[str, object]:
         f"{value:,.2f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
     )
     return title, f"{number}{_UNITS.get(unit, '')}"
+
+
+def step_predictions_table(predictions: Iterable[Prediction], _now: datetime, width: int) -> str:
+    columns = [
+        Column("STEP", right=True),
+        Column("#", right=True),
+        Column("SCORE", right=True),
+        Column("PROMPT", elastic=True),
+        Column("EXPECTED", elastic=True),
+        Column("ANSWER", elastic=True),
+    ]
+    rows = [
+        (
+            one.step,
+            one.prompt_index,
+            "error" if one.error else one.score,
+            one.prompt,
+            one.expected,
+            one.error or one.response,
+        )
+        for one in predictions
+    ]
+    return table(columns, rows, width)

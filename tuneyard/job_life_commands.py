@@ -153,6 +153,20 @@ def errors(client: Client, job_id: str, as_json: bool) -> None:
         click.echo("Nothing has gone wrong.", err=True)
 
 
+@click.command(epilog=example("jobs predictions 01KA1B2C3D4E5F6G7H8J9K0MNP --step 500"))
+@job_argument
+@click.option("--step", type=click.IntRange(0), help="Only those of this step.")
+@paged(1000, 50)
+@json_option
+@connected
+def predictions(
+    client: Client, job_id: str, step: int | None, limit: int, offset: int, as_json: bool
+) -> None:
+    """Show what a model in training answered to its suite, by step."""
+    found = client.jobs.predictions(job_id, step, limit, offset)
+    show_page(found, as_json, display_jobs.step_predictions_table)
+
+
 def _follow(
     job_id: str, pages: Callable[[Client, int], Page[Row]], offset: int, draw: Callable[[Row], str]
 ) -> None:

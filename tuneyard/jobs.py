@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from tuneyard.addresses import object_path
-from tuneyard.batch_shapes import PipelineRequest
+from tuneyard.batch_shapes import NewPrediction, PipelineRequest, Prediction, PredictionBatch
 from tuneyard.configs import FinetuneConfig, MergeConfig, PipelineConfig
 from tuneyard.identifiers import fresh_id
 from tuneyard.shapes import (
@@ -36,6 +36,7 @@ from tuneyard.shapes import (
     NewJobEvent,
     NewLogLine,
     Page,
+    Reported,
     Resume,
     Stored,
     TrainRequest,
@@ -202,6 +203,26 @@ class Jobs:
         path = object_path("jobs", job_id, "logs")
         body = LogBatch(lines=[*lines])
         return self._wire.ask(Stored, "POST", path, body, as_job=True, patience=patience)
+
+    def add_predictions(
+        self, job_id: str, predictions: Sequence[NewPrediction], *, patience: float | None = None
+    ) -> Reported:
+        """Write 1 to 1000 answers of a model in training with the job token; one of a step and prompt is stored once.
+
+        Args:
+            patience: Seconds of retrying, in place of the client's.
+        """
+        path = object_path("jobs", job_id, "predictions")
+        body = PredictionBatch(predictions=[*predictions])
+        return self._wire.ask(Reported, "POST", path, body, as_job=True, patience=patience)
+
+    def predictions(
+        self, job_id: str, step: int | None = None, limit: int = 100, offset: int = 0
+    ) -> Page[Prediction]:
+        """One page of what a model in training answered, by step, then prompt; `limit` is at most 1000."""
+        path = object_path("jobs", job_id, "predictions")
+        params = {"step": step, "limit": limit, "offset": offset}
+        return self._wire.ask(Page[Prediction], "GET", path, params=params)
 
     def close_lost(self, asked: CloseLost) -> JobList:
         """Close the jobs whose runs are dead; those that are `pending` without a `flow_run_id` wait for the caller."""

@@ -42,6 +42,26 @@ class PlatformStatus(BaseModel):
     error: Text | None = Field(None, max_length=LONGEST_ERROR)
 
 
+_NOT_BLANK: dict[str, JsonValue] = {"type": "string", "pattern": r"^[^\x00]*[^\x00\s][^\x00]*$"}
+
+
+class PlatformSuite(BaseModel):
+    """Beside it `expected_answers`: none, or one for each prompt (null: none for that one)."""
+
+    model_config = OPEN
+    __pydantic_extra__: dict[str, Anything]
+
+    name: Text = Field(min_length=1, max_length=255, json_schema_extra=_NOT_BLANK)
+    description: Text | None = None
+    prompts: list[Text] = Field(min_length=1, max_length=100_000, json_schema_extra={"contains": _NOT_BLANK})
+
+
+class PlatformAnswers(BaseModel):
+    """Checked, but not described: no schema can say that two lists are of one length."""
+
+    expected_answers: list[Text | None] | None = None
+
+
 class PlatformControl(BaseModel):
     """`checkpoint_path`: where a resume begins; default: the newest."""
 
@@ -82,6 +102,30 @@ class PlatformPoints(BaseModel):
 
 class PlatformPointsOf(PlatformPoints):
     job_id: Text
+
+
+class PlatformPrediction(BaseModel):
+    """What a model in training answers to one sample. `job_id`: none but the token's; `user_id` decides nothing."""
+
+    model_config = OPEN
+    __pydantic_extra__: dict[str, Anything]
+
+    step: Count
+    sample_index: Count
+    prompt: Text
+    epoch: Anything = None
+    ground_truth: Text | None = None
+    prediction: Text | None = None
+    job_id: Text | None = None
+    user_id: Anything = None
+
+
+class PlatformPredictions(BaseModel):
+    model_config = OPEN
+    __pydantic_extra__: dict[str, Anything]
+
+    predictions: list[PlatformPrediction] = Field(min_length=1, max_length=1000)
+    job_id: Text | None = None
 
 
 class PlatformKey(BaseModel):
@@ -155,6 +199,8 @@ class PlatformTestRuns(BaseModel):
     testRunIds: list[Text] = Field(min_length=1, max_length=1000)  # noqa: N815
 
 
+_SOME = Field(min_length=1, max_length=1000)
+
 # Taken as they come and looked at in the route: its refusals are the platform's own.
 JobBody = Annotated[Any, Body(), ShownAs(PlatformJob)]
 StatusBody = Annotated[Any, Body(), ShownAs(PlatformStatus)]
@@ -166,3 +212,9 @@ PointsOfBody = Annotated[Any, Body(), ShownAs(PlatformPointsOf)]
 TestBody = Annotated[Any, Body(), ShownAs(PlatformTestRun)]
 CancelTestBody = Annotated[Any, Body(), ShownAs(PlatformCancelTest)]
 TestRunsBody = Annotated[Any, Body(), ShownAs(PlatformTestRuns)]
+SuiteBody = Annotated[Any, Body(), ShownAs(PlatformSuite)]
+PredictionsBody = Annotated[
+    Any,
+    Body(),
+    ShownAs(PlatformPrediction | PlatformPredictions | Annotated[list[PlatformPrediction], _SOME]),
+]

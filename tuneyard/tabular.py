@@ -1,7 +1,7 @@
 """From a data file's bytes to its records, each with the line it starts at. What cannot be read is a fault by line.
 
 Rows of Parquet have no lines: they are numbered from 1. Bytes that are not UTF-8 stay in the text as surrogates,
-which `tasks.row_forms` refuses in the row that has them.
+which whoever takes the row refuses.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from tasks.faults import Fault, RowFault, quoted
 from tuneyard.data_kinds import Kind
 from tuneyard.errors import BadInput
+from tuneyard.faults import Fault, RowFault, quoted
 
 BOM = b"\xef\xbb\xbf"
 SPACE = re.compile(r"[ \t\r\n]*")
@@ -79,8 +79,7 @@ class _Decoder:
 
     def __init__(self) -> None:
         self._repeated: list[str] = []
-        # Numbers are never taught: as floats, one of 5000 digits is no error.
-        self._json = json.JSONDecoder(object_pairs_hook=self._object, parse_int=float)
+        self._json = json.JSONDecoder(object_pairs_hook=self._object, parse_int=_whole)
 
     def __call__(self, text: str, at: int = 0) -> tuple[dict[str, Any] | RowFault, int]:
         """The value at `at`, a fault if it is no plain object, and where it ends.
@@ -103,8 +102,15 @@ class _Decoder:
         return found
 
 
+def _whole(digits: str) -> int | float:
+    """As a float, a number of 5000 digits is no error."""
+    return int(digits) if len(digits) < 20 else float(digits)
+
+
 def _kind_words(value: Any) -> str:
-    return {list: "a list", str: "a text", float: "a number"}.get(type(value), "true, false or null")
+    return {list: "a list", str: "a text", float: "a number", int: "a number"}.get(
+        type(value), "true, false or null"
+    )
 
 
 def _lines(content: bytes) -> Found:
@@ -227,8 +233,11 @@ def _refuse_repeated(columns: Iterable[str], file: str) -> None:
 
 
 def _parquet(content: bytes, file: str, wanted: frozenset[str]) -> Records:
-    import pyarrow
-    from pyarrow import parquet
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ModuleNotFoundError:
+        raise BadInput("reading Parquet needs pyarrow: pip install pyarrow", file=file) from None
 
     def clearly(read: Callable[[], Any]) -> Any:
         try:

@@ -1,4 +1,4 @@
-"""One file of a data set: what kind it is, by its name's ending, and its content without gzip and its like."""
+"""One file of rows: its bytes, what kind it is by its name's ending, and its content without gzip and its like."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import lzma
 import zlib
 from dataclasses import dataclass
 from io import BytesIO
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from tuneyard.data_kinds import KINDS, PACKED, Kind, kind_of
 from tuneyard.errors import BadInput
@@ -18,6 +18,17 @@ class StoredFile:
 
     name: str
     content: bytes
+
+
+def local_content(path: Path) -> bytes:
+    """A local file's bytes. Raises BadInput where it is missing or cannot be read."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise BadInput(f"there is no such file (looked in {Path.cwd()})", file=str(path)) from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise BadInput(f"it cannot be read: {reason}", file=str(path)) from None
 
 
 def demand_kind(file: StoredFile) -> Kind:
@@ -37,8 +48,11 @@ def unpacked(file: StoredFile) -> bytes:
     suffix = PurePosixPath(file.name.lower()).suffix
     if suffix not in PACKED:
         return file.content
-    from fsspec.compression import compr
-    from fsspec.utils import infer_compression
+    try:
+        from fsspec.compression import compr
+        from fsspec.utils import infer_compression
+    except ModuleNotFoundError:
+        raise BadInput(f"unpacking {suffix} needs fsspec: pip install fsspec", file=file.name) from None
 
     name = infer_compression(f"x{suffix}")
     if name not in compr:
