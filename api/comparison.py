@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import func
+from sqlalchemy import func, or_
 from sqlalchemy import select as select_columns
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
@@ -82,8 +82,9 @@ def compare_runs(session: Session, workspace_id: int, request: CompareRequest) -
 def _answers(session: Session, baseline: Run, candidate: Run) -> _Answers:
     """One row a prompt, without the texts: the database compares those."""
     old, new = aliased(tables.Prediction), aliased(tables.Prediction)
-    asked_another = (old.prompt != new.prompt) | (
-        func.coalesce(old.expected, "") != func.coalesce(new.expected, "")
+    asked_another = or_(
+        col(old.prompt) != new.prompt,
+        func.coalesce(old.expected, "") != func.coalesce(new.expected, ""),
     )
     columns: tuple[Any, ...] = (
         new.prompt_index,

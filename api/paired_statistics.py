@@ -35,7 +35,8 @@ def mcnemar_p(gained: int, lost: int) -> float:
     for k in range(min(gained, lost)):
         term = term * (differing - k) // (k + 1)
         ways += term
-    return min(1.0, 2 * ways / 2**differing)
+    p_value: float = 2 * ways / 2**differing
+    return min(1.0, p_value)
 
 
 def mean_interval(values: ArrayLike, weights: ArrayLike, alpha: float = 0.05) -> Interval:
@@ -58,8 +59,8 @@ def difference_interval(differences: ArrayLike, weights: ArrayLike, alpha: float
     there, back = (np.stack(_in_order(side, weights)) for side in (differences, -np.asarray(differences)))
     unequal = np.flatnonzero((there != back).any(axis=0))
     if len(unequal) == 0 or tuple(there[:, unequal[0]]) > tuple(back[:, unequal[0]]):
-        return mean_interval(*there, alpha)
-    found = mean_interval(*back, alpha)
+        return mean_interval(there[0], there[1], alpha)
+    found = mean_interval(back[0], back[1], alpha)
     return _interval(-found.value, -found.high, -found.low)
 
 

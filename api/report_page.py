@@ -99,7 +99,8 @@ def _hashes(session: Session, run: Run) -> dict[str, str]:
         found[f"suite {name} version {version}"] = sha256
     template = col(_PREDICTION.template_sha256)
     mine = select(template).where(_PREDICTION.job_pk == job.pk, template.is_not(None)).distinct()
-    found |= {f"chat template {number}": one for number, one in enumerate(sorted(session.exec(mine)), 1)}
+    templates = sorted(one for one in session.exec(mine) if one)
+    found |= {f"chat template {number}": one for number, one in enumerate(templates, 1)}
     return {name: sha256 for name, sha256 in found.items() if sha256}
 
 

@@ -62,7 +62,7 @@ def _rows(session: Session, job_pk: int) -> list[_Row]:
 def _figures(rows: Sequence[_Row], *, with_interval: bool = True) -> GroupFigures:
     passed = sum(row.passed is True and not row.failed for row in rows)
     scores = [(0.0 if row.failed else row.score or 0.0, row.weight) for row in rows]
-    interval = mean_interval(*zip(*scores, strict=True)) if scores and with_interval else None
+    interval = _mean(scores) if scores and with_interval else None
     return GroupFigures(prompts=len(rows), passed=passed, score=interval)
 
 
@@ -81,7 +81,12 @@ def _by_scorer(rows: Iterable[_Row]) -> dict[str, Interval]:
     for row in rows:
         for scorer, score in ({} if row.failed else row.scores or {}).items():
             scores[scorer].append((score, row.weight))
-    return {scorer: mean_interval(*zip(*scores[scorer], strict=True)) for scorer in sorted(scores)}
+    return {scorer: _mean(scores[scorer]) for scorer in sorted(scores)}
+
+
+def _mean(scores: Sequence[tuple[float, float]]) -> Interval:
+    """Of scores with their weights."""
+    return mean_interval([score for score, _ in scores], [weight for _, weight in scores])
 
 
 def _latency(milliseconds: Sequence[float]) -> dict[str, float]:

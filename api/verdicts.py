@@ -89,6 +89,7 @@ def _verdict(
         return "insufficient_data", f"{lost}: see to the errors and run the test again"
     if len(pairs) < FEWEST:
         return "insufficient_data", f"{_counted(len(pairs))} can show nothing; {_at_least(len(pairs))}"
+    balance: float
     if all(pair.is_pass_or_fail for pair in pairs):
         certain, balance = mcnemar.p_value < alpha, mcnemar.gained - mcnemar.lost
         why = f"{mcnemar.gained} gained, {mcnemar.lost} lost of {len(pairs)}: McNemar's exact p = {mcnemar.p_value:.3g}"

@@ -67,7 +67,8 @@ class _Layer(DynamicLayer):  # type: ignore[misc]
         """Puts these at the end of what is read; the answer is where they end."""
         if not self.is_initialized:
             self.lazy_initialization(keys, values)
-        places, stop = self._places, self._places.end + keys.shape[2]
+        places = self._places
+        stop: int = places.end + keys.shape[2]
         self.keys[places.rows, :, places.end : stop] = keys
         self.values[places.rows, :, places.end : stop] = values
         return stop

@@ -162,7 +162,7 @@ class TrainingSuite:
         said = tokens if end is None else tokens[: end + 1]
         text = self._base.tokenizer.decode(said, skip_special_tokens=True)
         reason = "length" if end is None else "stop"
-        return Answer(question.index, text, len(question.ids), len(said), took, reason, None)  # type: ignore[arg-type]
+        return Answer(question.index, text, len(question.ids), len(said), took, reason, None)
 
     def _scored(self, step: int, answer: Answer) -> NewPrediction:
         prompt, text = self._prompts[answer.prompt_index], self._texts.get(answer.prompt_index)
