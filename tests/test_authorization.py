@@ -161,6 +161,7 @@ for prefix in ("/api-keys", f"{V1}/api-keys"):
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", f"{V1}/jobs/{{job_id}}/claim"): {"host": "h", "pid": 1},
     ("POST", f"{V1}/jobs/{{job_id}}/end"): {"status": "failed"},
+    ("POST", f"{V1}/aliases/{{name}}/promote"): {"artifact_id": "a", "baseline": "b", "candidate": "c"},
     ("PATCH", f"{V1}/users/{{user_id}}"): {"role": "viewer"},
     ("PUT", f"{V1}/configs/{{config_id}}"): {"name": "c", "data": {"model": "m", "dataset": "d"}},
     ("POST", f"{V1}/users/{{user_id}}/disable"): {},
@@ -225,7 +226,10 @@ class Town(Office):
             name: self.call("POST", f"{V1}/{kind}", json=body, **post).json()["id"]
             for name, (kind, body) in made.items()
         }
-        self.ids |= {"user_id": self.person("viewer").id, "session_id": "0" * 26}
+        alias = tables.ModelAlias(workspace_id=self.workspace_id, name="production")
+        with served.database.writing() as session:
+            session.add(alias)
+        self.ids |= {"user_id": self.person("viewer").id, "session_id": "0" * 26, "name": alias.name}
 
     def claimed_test(self) -> tuple[str, str]:
         """A batch test that a run has claimed: it takes metrics and predictions alike."""
