@@ -88,6 +88,8 @@ TABLE: dict[tuple[str, str], str] = {
     ("GET", f"{V1}/batch-tests/{{job_id}}/predictions"): "tests:read",
     ("POST", f"{V1}/gpus/samples"): "gpus:write",
     ("GET", f"{V1}/gpus"): "gpus:read",
+    ("GET", f"{V1}/gpus/{{uuid}}/samples"): "gpus:read",
+    ("GET", f"{V1}/jobs/{{job_id}}/gpu"): "jobs:read",
     ("GET", f"{V1}/events"): "events:read",
     ("POST", f"{V1}/auth/login"): ANYBODY,
     ("POST", f"{V1}/auth/logout"): PERSON,

@@ -19,6 +19,7 @@ import httpx
 from tuneyard import credentials
 from tuneyard.addresses import object_path
 from tuneyard.async_access import AsyncAuth, AsyncEvents, AsyncKeys, AsyncUsers
+from tuneyard.async_gpus import AsyncGpus
 from tuneyard.async_jobs import AsyncJobs
 from tuneyard.async_kept import AsyncArtifacts, AsyncDatasets
 from tuneyard.async_kept_configs import AsyncConfigs
@@ -27,8 +28,6 @@ from tuneyard.errors import Unavailable
 from tuneyard.shapes import (
     BatchTest,
     Health,
-    HostSample,
-    HostSampleBatch,
     MetricBatch,
     MetricPoint,
     MetricRow,
@@ -39,12 +38,9 @@ from tuneyard.shapes import (
     Prediction,
     PredictionBatch,
     Reported,
-    Stored,
     Suite,
     System,
 )
-
-Hosts = list[HostSample]
 
 
 class AsyncMetrics:
@@ -147,22 +143,6 @@ class AsyncTests:
             offset += len(page.items)
             if not page.items or offset >= page.total:
                 return
-
-
-class AsyncGpus:
-    """Hosts and their cards."""
-
-    def __init__(self, wire: AsyncWire) -> None:
-        self._wire = wire
-
-    async def push(self, samples: Sequence[HostSample]) -> Stored:
-        """Write 1 to 1000 readings."""
-        body = HostSampleBatch(samples=[*samples])
-        return await self._wire.ask(Stored, "POST", "/api/v1/gpus/samples", body)
-
-    async def list(self) -> Hosts:
-        """The newest reading of each host."""
-        return await self._wire.ask(Hosts, "GET", "/api/v1/gpus")
 
 
 class AsyncClient:

@@ -22,13 +22,14 @@ from tuneyard.config_commands import configs
 from tuneyard.credentials import DEFAULT_ENVIRONMENT, DEFAULT_NAME, DEFAULT_URL
 from tuneyard.dataset_commands import datasets
 from tuneyard.errors import KeyExpiresSoon, TuneyardError
+from tuneyard.gpu_commands import gpus
 from tuneyard.job_commands import jobs
 from tuneyard.job_life_commands import errors, events, logs, pause, resume
 from tuneyard.key_commands import keys
 from tuneyard.keys import redact
 from tuneyard.model_commands import models
 from tuneyard.options import connected, example, json_option, paged, show_page, width
-from tuneyard.shapes import HostSample, Prediction
+from tuneyard.shapes import Prediction
 from tuneyard.train_commands import check, merge, train
 from tuneyard.user_commands import users
 
@@ -67,7 +68,7 @@ def cli(api_url: str | None, patience: float) -> None:  # `connect` reads them f
     """Start fine-tunes; look at them, at batch tests and GPUs; manage API keys and people."""
 
 
-for command in (train, check, merge, configs, jobs, models, datasets, auth, keys, users, audit):
+for command in (train, check, merge, configs, jobs, models, datasets, gpus, auth, keys, users, audit):
     cli.add_command(command)
 for command in (pause, resume, events, logs, errors):
     jobs.add_command(command)
@@ -125,27 +126,6 @@ def show_test(client: Client, test_id: str, predictions: int | None, as_json: bo
 
 def _went_wrong(one: Prediction) -> bool:
     return one.passed is False or one.error is not None
-
-
-@cli.group(epilog=example("gpus list"))
-def gpus() -> None:
-    """The team's GPUs."""
-
-
-@gpus.command("list", epilog=example("gpus list"))
-@json_option
-@connected
-def list_gpus(client: Client, as_json: bool) -> None:
-    """Show the newest reading of each host and its cards."""
-    hosts = client.gpus.list()
-    if as_json:
-        click.echo(TypeAdapter(list[HostSample]).dump_json(hosts, indent=2).decode())
-    elif hosts:
-        click.echo(display.gpus_table(hosts, datetime.now(UTC), width()))
-    else:
-        click.echo(
-            "No host has reported yet; `prefect deployment run collect-metrics/gpu` makes one.", err=True
-        )
 
 
 def run(arguments: Sequence[str]) -> int:

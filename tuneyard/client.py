@@ -21,14 +21,13 @@ from tuneyard import credentials
 from tuneyard.access import Auth, Events, Keys, Users
 from tuneyard.addresses import object_path
 from tuneyard.errors import Unavailable
+from tuneyard.gpus import Gpus
 from tuneyard.jobs import Jobs
 from tuneyard.kept import Artifacts, Datasets
 from tuneyard.kept_configs import Configs
 from tuneyard.shapes import (
     BatchTest,
     Health,
-    HostSample,
-    HostSampleBatch,
     MetricBatch,
     MetricPoint,
     MetricRow,
@@ -39,13 +38,10 @@ from tuneyard.shapes import (
     Prediction,
     PredictionBatch,
     Reported,
-    Stored,
     Suite,
     System,
 )
 from tuneyard.wire import Wire
-
-Hosts = list[HostSample]
 
 
 class Metrics:
@@ -146,22 +142,6 @@ class Tests:
             offset += len(page.items)
             if not page.items or offset >= page.total:
                 return
-
-
-class Gpus:
-    """Hosts and their cards."""
-
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
-
-    def push(self, samples: Sequence[HostSample]) -> Stored:
-        """Write 1 to 1000 readings."""
-        body = HostSampleBatch(samples=[*samples])
-        return self._wire.ask(Stored, "POST", "/api/v1/gpus/samples", body)
-
-    def list(self) -> Hosts:
-        """The newest reading of each host."""
-        return self._wire.ask(Hosts, "GET", "/api/v1/gpus")
 
 
 class Client:

@@ -8,7 +8,6 @@ from sqlalchemy import select as select_columns
 from sqlmodel import Session, col, select
 
 from api import tables
-from api.access.audit import log_operation
 from api.access.auth import DatabaseDep, needs
 from api.access.caller import Caller, JobCaller
 from api.access.owned import JobId, Limit, Offset, find, hold_job, own_job, page
@@ -16,6 +15,7 @@ from api.database import insert_into
 from api.lifecycle import Event
 from api.moves import move
 from api.openapi_words import or_again
+from api.operation_log import OperationLogDep
 from api.problems import Problem
 from api.routes.jobs import record_job
 from api.strict_json import StrictRoute
@@ -84,6 +84,7 @@ def create_test(
     caller: Annotated[Caller, needs("tests:write")],
     new: NewBatchTest,
     database: DatabaseDep,
+    operations: OperationLogDep,
     response: Response,
 ) -> BatchTest:
     """Record a batch test. The same `flow_run_id` again answers the one that is there, with 200."""
@@ -108,7 +109,7 @@ def create_test(
             response.status_code = 200
             run = session.get_one(tables.TestRun, row.pk)
     if is_new:
-        log_operation(caller, row)
+        operations.add(caller, row)
     return _shown((row, run))
 
 

@@ -5,7 +5,6 @@ from typing import Annotated, cast
 from fastapi import APIRouter, Response
 
 from api import tables
-from api.access.audit import log_operation
 from api.access.auth import DatabaseDep, LaunchesDep, needs
 from api.access.caller import Caller
 from api.access.owned import owned
@@ -14,6 +13,7 @@ from api.database import Database
 from api.job_starts import start_or_fail
 from api.launches import Launches
 from api.openapi_words import or_again
+from api.operation_log import OperationLog, OperationLogDep
 from api.problems import Problem
 from api.routes.jobs import record_job
 from api.strict_json import StrictRoute
@@ -37,7 +37,12 @@ Writer = Annotated[Caller, needs("jobs:write")]
 
 @router.post("/$train", status_code=202, responses=or_again(Job) | {404: {}})
 def train(
-    caller: Writer, asked: TrainRequest, database: DatabaseDep, launches: LaunchesDep, response: Response
+    caller: Writer,
+    asked: TrainRequest,
+    database: DatabaseDep,
+    launches: LaunchesDep,
+    operations: OperationLogDep,
+    response: Response,
 ) -> Job:
     """Record a fine-tune and have it run; the same `id` again answers the job that is there, with 200.
 
@@ -52,7 +57,7 @@ def train(
     for fault in faults:
         raise Problem(422, fault.message, field=f"config.{fault.field}")
     new = _new_job(JobKind.FINETUNE, config, asked.name, asked.id)
-    job, is_new = launch(database, launches, caller, new)
+    job, is_new = launch(database, launches, operations, caller, new)
     if not is_new:
         response.status_code = 200
     return Job.model_validate(job)
@@ -60,7 +65,12 @@ def train(
 
 @router.post("/$merge", status_code=202, responses=or_again(Job) | {404: {}})
 def merge(
-    caller: Writer, asked: MergeRequest, database: DatabaseDep, launches: LaunchesDep, response: Response
+    caller: Writer,
+    asked: MergeRequest,
+    database: DatabaseDep,
+    launches: LaunchesDep,
+    operations: OperationLogDep,
+    response: Response,
 ) -> Job:
     """Have an adapter added into its base model; the same `id` again answers the job that is there, with 200."""
     with database.reading() as session:
@@ -76,7 +86,7 @@ def merge(
         config=config.model_dump(mode="json"),
         max_restarts=config.max_restarts,
     )
-    job, is_new = launch(database, launches, caller, new)
+    job, is_new = launch(database, launches, operations, caller, new)
     if not is_new:
         response.status_code = 200
     return Job.model_validate(job)
@@ -84,7 +94,11 @@ def merge(
 
 @router.post("/$validate", responses={404: {}})
 def validate(
-    caller: Writer, asked: ValidateRequest, database: DatabaseDep, launches: LaunchesDep
+    caller: Writer,
+    asked: ValidateRequest,
+    database: DatabaseDep,
+    launches: LaunchesDep,
+    operations: OperationLogDep,
 ) -> Validation:
     """Look at a config without training. The rest, which only a host with the model can see, is looked at by `run`."""
     with database.reading() as session:
@@ -99,7 +113,7 @@ def validate(
     valid = not any(one.severity == "error" for one in found)
     job = None
     if asked.run and valid and config is not None:
-        row, _ = launch(database, launches, caller, _new_job(JobKind.CHECK, config))
+        row, _ = launch(database, launches, operations, caller, _new_job(JobKind.CHECK, config))
         job = Job.model_validate(row)
     return Validation(valid=valid, diagnostics=found, job=job)
 
@@ -118,7 +132,9 @@ def _new_job(
     )
 
 
-def launch(database: Database, launches: Launches, caller: Caller, new: NewJob) -> tuple[tables.Job, bool]:
+def launch(
+    database: Database, launches: Launches, operations: OperationLog, caller: Caller, new: NewJob
+) -> tuple[tables.Job, bool]:
     """The job, with the run that Prefect made for it, and whether it is new.
 
     Raises:
@@ -132,7 +148,7 @@ def launch(database: Database, launches: Launches, caller: Caller, new: NewJob) 
     if not is_new:
         _demand_same(job, new)
         return job, False
-    log_operation(caller, job)
+    operations.add(caller, job)
     return start_or_fail(database, launches, caller, job), True
 
 
