@@ -259,6 +259,7 @@ def test_another_workspace_sees_none_of_it(office: Office) -> None:
     for path in (f"/api/v1/gpus/{CARD}/samples", f"/api/v1/jobs/{job_id}/gpu"):
         assert other.call("GET", path, other.key("training")).status_code == 404
     assert other.call("GET", "/api/v1/gpus", other.key("training")).json() == []
+    other.http.close()
 
 
 def test_old_readings_are_summed_up_and_older_ones_deleted(

@@ -55,7 +55,7 @@ def _name(card: Gpu) -> str | None:
 def _findings(host: GpuHost, card: Gpu, now: datetime) -> Iterable[str]:
     for one in card.findings:
         age = duration((now - one.since).total_seconds())
-        yield plain(f"{one.kind}  {host.host} GPU {card.index}, for {age}: {one.message}  ({card.uuid})")
+        yield plain(f"{one.kind} {host.host} GPU {card.index}, for {age}: {one.message} ({card.uuid})")
 
 
 def readings_table(readings: Iterable[GpuReading], _now: datetime, width: int) -> str:
