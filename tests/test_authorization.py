@@ -199,7 +199,14 @@ class Town(Office):
             name: self.call("POST", f"{V1}/{kind}", json=body, **post).json()["id"]
             for name, (kind, body) in made.items()
         }
-        self.ids |= {"user_id": self.person("viewer").id, "session_id": "0" * 26}
+        self.ids |= {"user_id": self.person("viewer").id, "session_id": "0" * 26, "uuid": self.card()}
+
+    def card(self) -> str:
+        """A GPU that was read once."""
+        reading = {"host": "h", "taken_at": tables.now().isoformat(), "gpus": [{"uuid": "GPU-0", "index": 0}]}
+        answer = self.call("POST", f"{V1}/gpus/samples", self.admin, json={"samples": [reading]})
+        assert answer.status_code == 201, answer.text
+        return "GPU-0"
 
     def claimed_test(self) -> tuple[str, str]:
         """A batch test that a run has claimed: it takes metrics and predictions alike."""
