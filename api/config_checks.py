@@ -10,7 +10,9 @@ from api.access.owned import find, owned
 from api.launches import Launches
 from api.problems import Problem
 from api.tables import Artifact, Dataset
-from tuneyard.configs import BatchTestConfig, Config, FinetuneConfig, MergeConfig
+from tuneyard.batch_configs import BatchTestConfig
+from tuneyard.config_words import Config
+from tuneyard.configs import FinetuneConfig, MergeConfig, PipelineConfig
 from tuneyard.shapes import Diagnostic, JobKind
 
 ARTIFACT, DATASET = "artifact:", "dataset:"
@@ -20,6 +22,7 @@ CONFIGS: dict[JobKind, type[Config]] = {
     JobKind.BATCH_TEST: BatchTestConfig,
     JobKind.CHECK: FinetuneConfig,
     JobKind.MERGE: MergeConfig,
+    JobKind.PIPELINE: PipelineConfig,
 }
 
 

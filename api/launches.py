@@ -23,6 +23,7 @@ DEPLOYMENTS = {
     JobKind.BATCH_TEST: "batch-test/gpu",
     JobKind.CHECK: "check/gpu",
     JobKind.MERGE: "merge/gpu",
+    JobKind.PIPELINE: "pipeline/gpu",
 }
 PATIENCE = 10.0  # seconds for an answer of Prefect's
 BUSY_PATIENCE = 5.0  # seconds of asking again while it is too busy

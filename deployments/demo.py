@@ -19,8 +19,9 @@ import httpx
 from deployments.local_stack import REPOSITORY, Stack, running_stack, stop_on_signals
 from deployments.processes import StartFailed, free_port
 from tuneyard import Client
+from tuneyard.batch_shapes import BatchTest
 from tuneyard.home import home
-from tuneyard.shapes import BatchTest, Job, MetricRow
+from tuneyard.shapes import Job, MetricRow
 
 DATES = REPOSITORY / "examples" / "dates"
 POLL_SECONDS = 1.0

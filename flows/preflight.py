@@ -83,7 +83,7 @@ def _suites(run: JobRun) -> dict[str, list[str]]:
     while page := run.service.suites.list(limit=100, offset=len(found)).items:
         for listed in page:
             suite = run.service.suites.get(listed.id)
-            found[f"{suite.name} ({suite.id})"] = [prompt.prompt for prompt in suite.prompts or []]
+            found[f"{suite.name} ({suite.id})"] = [prompt.question for prompt in suite.prompts or []]
     return found
 
 

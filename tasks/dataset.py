@@ -12,9 +12,9 @@ from tasks.faults import Fault, RowFault, quoted, refuse
 from tasks.row_forms import ALL_FIELDS, FIELDS, Form, form_of, taught_by, text_in, unused_fields
 from tasks.stored_file import StoredFile, demand_kind, unpacked
 from tasks.tabular import Records, read_records
+from tuneyard.batch_shapes import Prompt
 from tuneyard.data_kinds import kind_of
 from tuneyard.errors import BadInput
-from tuneyard.shapes import Prompt
 
 SUITE_FIELDS = ("prompt", "expected", "tags")
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tasks.durable import file_sha256, publish, staging_beside
 from tasks.launch import run_child
-from tuneyard.configs import MODEL_FORMS
+from tuneyard.config_words import MODEL_FORMS
 from tuneyard.errors import BadInput, WorkFailed
 
 Say = Callable[[str], None]

@@ -21,7 +21,8 @@ from tests.sdk_fixtures import config_home as config_home
 from tests.sdk_fixtures import record as record
 from tests.unasync import ROOT
 from tuneyard import cli, exit_codes
-from tuneyard.shapes import ApiKey, BatchTest, GpuHost, GpuReading, Job, JobGpu, MetricRow, Page, Prediction
+from tuneyard.batch_shapes import BatchTest, Prediction
+from tuneyard.shapes import ApiKey, GpuHost, GpuReading, Job, JobGpu, MetricRow, Page
 
 RUN = [sys.executable, "-m", "tuneyard.cli"]
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tasks.dataset import read_rows, read_suite
-from tuneyard.configs import BatchTestConfig, FinetuneConfig
+from tuneyard.batch_configs import BatchTestConfig
+from tuneyard.configs import FinetuneConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 DATES = ROOT / "examples" / "dates"

@@ -9,7 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from deployments.local_stack import REPOSITORY
-from tuneyard.configs import BatchTestConfig, FinetuneConfig
+from tuneyard.batch_configs import BatchTestConfig
+from tuneyard.configs import FinetuneConfig
 from tuneyard.shapes import LONGEST_ERROR
 
 

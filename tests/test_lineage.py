@@ -17,7 +17,8 @@ from tasks.durable import folder_files, folder_sha256
 from tasks.storage import MARKER, fetch, fetched_model, keep, output_folder
 from tests.deployed import ended, finished, start
 from tests.training_fixtures import write_rows
-from tuneyard.configs import BatchTestConfig, FinetuneConfig, MergeConfig
+from tuneyard.batch_configs import BatchTestConfig
+from tuneyard.configs import FinetuneConfig, MergeConfig
 from tuneyard.errors import BadInput, WorkFailed
 from tuneyard.shapes import Artifact, Job
 

@@ -23,6 +23,7 @@ from tests.sdk_fixtures import KEY, NOW, TOKEN, URL, Make, Wire, api_key, job, p
 from tests.sdk_fixtures import config_home as config_home
 from tests.sdk_fixtures import make as make
 from tuneyard import errors
+from tuneyard.batch_shapes import NewPrediction
 from tuneyard.patience import Patience, backoff, seconds_asked
 from tuneyard.shapes import (
     Claim,
@@ -35,7 +36,6 @@ from tuneyard.shapes import (
     NewApiKey,
     NewArtifact,
     NewJob,
-    NewPrediction,
 )
 
 pytestmark = pytest.mark.usefixtures("config_home")

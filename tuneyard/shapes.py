@@ -10,7 +10,8 @@ from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from tuneyard.configs import BatchTestConfig, FinetuneConfig, MergeConfig
+from tuneyard.batch_configs import BatchTestConfig
+from tuneyard.configs import FinetuneConfig, MergeConfig
 from tuneyard.values import (
     Amount,
     ClientId,
@@ -30,7 +31,6 @@ from tuneyard.values import (
     Restarts,
     Seconds,
     Sha256,
-    Share,
     Text,
     Time,
     Utc,
@@ -42,6 +42,7 @@ class JobKind(StrEnum):
     BATCH_TEST = "batch_test"
     CHECK = "check"
     MERGE = "merge"
+    PIPELINE = "pipeline"
 
 
 class JobStatus(StrEnum):
@@ -587,103 +588,6 @@ class KeptConfig(Shape):
     tags: list[str] = Field(default_factory=list)
     created_at: Utc
     updated_at: Utc
-
-
-# Batch tests
-
-
-class Prompt(Request):
-    prompt: Text = Field(min_length=1)
-    expected: Text
-    tags: list[Text] = Field(default_factory=list)
-
-
-class NewSuite(Request):
-    """Recording the same content under the same name again answers the suite that is there."""
-
-    name: Text = Field(min_length=1, max_length=255)
-    description: Text | None = None
-    prompts: list[Prompt] = Field(min_length=1, max_length=100_000)
-
-
-class Suite(Shape):
-    """`prompts` is left out (null) in lists."""
-
-    id: str
-    name: str
-    description: str | None = None
-    sha256: str
-    prompt_count: int
-    prompts: list[Prompt] | None = None
-    created_at: Utc
-
-
-class NewBatchTest(Request):
-    """`suite` is the suite as the caller wrote it: a file or an id. A run that has read it says which by `JobFacts`."""
-
-    suite: Text = Field(min_length=1, max_length=1024)
-    suite_id: Text | None = None
-    model: Text = Field(min_length=1, max_length=1024)
-    name: Text | None = Field(None, max_length=255)
-    config: JsonObject = Field(default_factory=dict)
-    total_prompts: CountFromOne | None = None
-    flow_run_id: Text | None = Field(None, max_length=64)
-
-
-class BatchTest(Shape):
-    """A batch test is a job of kind `batch_test` with the same id: claim, cancel and end it as a job."""
-
-    id: str
-    name: str
-    status: JobStatus
-    stage: str | None = None
-    model: str
-    suite: str = Field(description="The suite as it was asked for: a file or an id.")
-    suite_id: str | None = None
-    config: dict[str, Any] = Field(default_factory=dict)
-    total_prompts: int | None = None
-    completed_prompts: int = Field(0, description="Answered without an error.")
-    failed_prompts: int = Field(0, description="Ended with their own error.")
-    passed_prompts: int = Field(0, description="Answered, and scored as right.")
-    score: float | None = Field(None, description="Mean score of the prompts that have an outcome, 0 to 1.")
-    error: str | None = None
-    flow_run_id: str | None = None
-    created_at: Utc
-    started_at: Utc | None = None
-    ended_at: Utc | None = None
-
-
-class NewPrediction(Request):
-    prompt_index: Count
-    prompt: Text
-    expected: Text
-    response: Text | None = None
-    score: Share | None = None
-    passed: bool | None = Field(None, strict=True)
-    error: Text | None = None
-    input_tokens: Count | None = None
-    output_tokens: Count | None = None
-    latency_ms: Amount | None = None
-    finish_reason: Text | None = Field(None, max_length=40)
-
-
-class PredictionBatch(Request):
-    predictions: list[NewPrediction] = Field(min_length=1, max_length=1000)
-
-
-class Prediction(Shape):
-    id: str
-    prompt_index: int
-    prompt: str
-    expected: str
-    response: str | None = None
-    score: float | None = None
-    passed: bool | None = None
-    error: str | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    latency_ms: float | None = None
-    finish_reason: str | None = None
 
 
 # GPUs and hosts

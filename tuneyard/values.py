@@ -96,6 +96,8 @@ Real = Annotated[float, BeforeValidator(_a_number)]
 Rate = Annotated[float, Field(gt=0, le=1), BeforeValidator(_a_number)]
 Flag = Annotated[bool, Field(strict=True)]
 Amount = Annotated[float, Field(ge=0), BeforeValidator(_a_number)]
+Weight = Annotated[float, Field(ge=0.001, le=1000), BeforeValidator(_a_number)]
+Gigabytes = Annotated[float, Field(ge=0.01, le=100_000), BeforeValidator(_a_number)]
 Share = Annotated[float, Field(ge=0, le=1), BeforeValidator(_a_number)]
 Number = Annotated[float | None, BeforeValidator(_finite_or_none)]
 Counter = Annotated[float | None, Field(ge=-1e12, le=1e12), BeforeValidator(_finite_or_none)]
@@ -115,6 +117,7 @@ JsonObject = Annotated[
 ]
 Numbers = Annotated[dict[str, Number], Field(json_schema_extra=_TEXT_NAMES)]
 GpuUuid = Annotated[Text, Field(min_length=1, max_length=100)]
+Alias = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 ClientId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 InnerPath = Annotated[
     str,

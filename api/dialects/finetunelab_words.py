@@ -6,7 +6,8 @@ from pathlib import PurePath
 from typing import Any
 
 from api.tables import Job, now
-from tuneyard.shapes import JobStatus, MetricRow, Prediction
+from tuneyard.batch_shapes import Prediction
+from tuneyard.shapes import JobStatus, MetricRow
 
 SILENT_AFTER = timedelta(seconds=300)
 LEAST_LOSSES = 5

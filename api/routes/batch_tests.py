@@ -19,24 +19,16 @@ from api.operation_log import OperationLogDep
 from api.problems import Problem
 from api.routes.jobs import record_job
 from api.strict_json import StrictRoute
-from tuneyard.shapes import (
-    BatchTest,
-    JobKind,
-    JobStatus,
-    NewBatchTest,
-    NewJob,
-    NewPrediction,
-    Page,
-    Prediction,
-    PredictionBatch,
-    Reported,
-)
+from tuneyard.batch_shapes import BatchTest, NewBatchTest, NewPrediction, Prediction, PredictionBatch
+from tuneyard.shapes import JobKind, JobStatus, NewJob, Page, Reported
 
 router = APIRouter(prefix="/batch-tests", tags=["batch tests"], route_class=StrictRoute)
 
 MISSING = "Batch test not found"
 ManyPredictions = Annotated[int, Query(ge=1, le=1000)]
 Run = tuple[tables.Job, tables.TestRun]
+_ORDER = (col(tables.Prediction.step), col(tables.Prediction.prompt_index))
+_KEY = ("step", "prompt_index")
 _TABLE = tables.Prediction.__table__  # type: ignore[attr-defined]
 
 
@@ -73,7 +65,7 @@ def own_run(
 def _shown(pair: Run) -> BatchTest:
     job, run = pair
     counts = run.model_dump(
-        include={"suite", "suite_id", "completed_prompts", "failed_prompts", "passed_prompts"}
+        include={"suite", "suite_id", "completed_prompts", "failed_prompts", "passed_prompts", "archived_at"}
     )
     shared = job.model_dump(exclude={"kind", "host", "result"})
     return BatchTest.model_validate(shared | counts | {"score": run.score, "total_prompts": job.total_steps})
@@ -153,6 +145,8 @@ def report_predictions(
 
 def _within(job: tables.Job, predictions: list[NewPrediction]) -> None:
     last = max(prediction.prompt_index for prediction in predictions)
+    if any(prediction.step for prediction in predictions):
+        raise Problem(409, "a batch test's answers have no step: leave it out", field="predictions")
     if job.total_steps is not None and last >= job.total_steps:
         raise Problem(
             422, f"there are {job.total_steps} prompts, and none of index {last}", field="predictions"
@@ -164,11 +158,11 @@ def _store(session: Session, job: tables.Job, run: tables.TestRun, predictions: 
     touched = [prediction.prompt_index for prediction in predictions]
     before = _tally(session, job.pk, touched)
     insert = insert_into(session, _TABLE)
-    replaced = {name: insert.excluded[name] for name in NewPrediction.model_fields if name != "prompt_index"}
+    replaced = {name: insert.excluded[name] for name in NewPrediction.model_fields if name not in _KEY}
     owner = {"job_pk": job.pk, "workspace_id": job.workspace_id}
     rows = [owner | prediction.model_dump() | {"id": tables.new_id()} for prediction in predictions]
     session.connection().execute(
-        insert.on_conflict_do_update(index_elements=["job_pk", "prompt_index"], set_=replaced), rows
+        insert.on_conflict_do_update(index_elements=["job_pk", "step", "prompt_index"], set_=replaced), rows
     )
     for name, value in _tally(session, job.pk, touched).items():
         setattr(run, name, getattr(run, name) + value - before[name])
@@ -182,12 +176,16 @@ def _tally(session: Session, job_pk: int, indices: list[int]) -> dict[str, Any]:
     def count(condition: Any) -> Any:
         return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
 
+    def total(value: Any) -> Any:
+        return func.coalesce(func.sum(value), 0.0)
+
     query = select_columns(
         count(~failed).label("completed_prompts"),
         count(failed).label("failed_prompts"),
         count(_TABLE.c.passed.is_(True)).label("passed_prompts"),
         count(scored).label("scored_prompts"),
-        func.coalesce(func.sum(case((failed, 0.0), else_=_TABLE.c.score)), 0.0).label("score_sum"),
+        total(case((failed, 0.0), else_=_TABLE.c.score * _TABLE.c.weight)).label("score_sum"),
+        total(case((scored, _TABLE.c.weight), else_=0.0)).label("weight_sum"),
     ).where(_TABLE.c.job_pk == job_pk, _TABLE.c.prompt_index.in_(indices))
     return dict(session.execute(query).mappings().one())
 
@@ -208,7 +206,7 @@ def predictions_of(session: Session, job_pk: int, limit: int | None, offset: int
     """A run's predictions by prompt; all of them where `limit` is None."""
     mine = col(tables.Prediction.job_pk) == job_pk
     total = session.exec(select(func.count()).select_from(tables.Prediction).where(mine)).one()
-    query = select(tables.Prediction).where(mine).order_by(col(tables.Prediction.prompt_index)).offset(offset)
+    query = select(tables.Prediction).where(mine).order_by(*_ORDER).offset(offset)
     rows = session.exec(query if limit is None else query.limit(limit))
     items = [Prediction.model_validate(row) for row in rows]
     return Page[Prediction](items=items, total=total, limit=limit or total, offset=offset)

@@ -1,10 +1,11 @@
 """Test suites: prompts with the answers that are expected."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Response
+from sqlalchemy import func
 from sqlalchemy.orm import defer
-from sqlmodel import col
+from sqlmodel import Session, col
 
 from api import tables
 from api.access.audit import record_event
@@ -13,8 +14,10 @@ from api.access.caller import Caller
 from api.access.owned import Limit, Offset, find, owned, page, record
 from api.identity import identity_of
 from api.openapi_words import or_again
+from api.problems import Problem
 from api.strict_json import StrictRoute
-from tuneyard.shapes import NewSuite, Page, Suite
+from tuneyard.batch_shapes import NewSuite, Prompt, Suite
+from tuneyard.shapes import Page
 
 router = APIRouter(prefix="/test-suites", tags=["test suites"], route_class=StrictRoute)
 
@@ -24,7 +27,7 @@ def create_suite(
     caller: Annotated[Caller, needs("suites:write")], new: NewSuite, database: DatabaseDep, response: Response
 ) -> Suite:
     """Record a suite; the same prompts under the same name again answer the one that is there, with 200."""
-    prompts = [prompt.model_dump() for prompt in new.prompts]
+    prompts = [_as_kept(prompt) for prompt in new.prompts]
     row = tables.TestSuite(
         workspace_id=caller.workspace_id,
         name=new.name,
@@ -37,12 +40,27 @@ def create_suite(
         tables.TestSuite.name == row.name, tables.TestSuite.sha256 == row.sha256
     )
     with database.writing() as session:
+        row.version = _versions(session, caller.workspace_id, row.name) + 1
         row, is_new = record(session, row, same, taken="That suite clashes with another")
         if is_new:
             record_event(session, caller, "suite.created", "suite", row.id, name=row.name)
     if not is_new:
         response.status_code = 200
     return Suite.model_validate(row)
+
+
+def _as_kept(prompt: Prompt) -> dict[str, Any]:
+    """What its digest is made of: what a prompt does not say leaves no trace in it."""
+    if prompt.messages is not None and prompt.messages[-1].role != "user":
+        raise Problem(409, "the last turn of a chat must be the user's", field="prompts")
+    return {"expected": None, "tags": [], **prompt.model_dump(mode="json", exclude_none=True)}
+
+
+def _versions(session: Session, workspace_id: int, name: str) -> int:
+    """The newest version of a suite; 0 where there is none of that name."""
+    of_name = owned(tables.TestSuite, workspace_id).where(tables.TestSuite.name == name)
+    newest = session.execute(of_name.with_only_columns(func.max(tables.TestSuite.version))).scalar()
+    return newest or 0
 
 
 @router.get("")

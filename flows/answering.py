@@ -1,0 +1,111 @@
+"""Every prompt of a batch test answered by a local model, scored and recorded as it comes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from flows.cards import cards
+from flows.job_run import JobRun
+from tasks.launch import Tail, run_child
+from tasks.score import score_answer
+from tuneyard.batch_configs import BatchTestConfig
+from tuneyard.batch_shapes import BatchTest, NewPrediction, Prompt
+from tuneyard.scorers import Scorer
+
+BATCH = 100  # predictions a request
+BAR_SECONDS = 3.0
+ANSWERS = "answers.jsonl"
+
+
+@task(cache_policy=NO_CACHE)
+def answer(run: JobRun, config: BatchTestConfig, prompts: list[Prompt], model: Path) -> None:
+    """Answer the prompts in a child process; what an earlier attempt on this host has answered is not asked again."""
+    run.at("Starting the generator")
+    relay = Relay(run, config, prompts)
+    with cards(run, config.gpus) as lease:
+        run_child(
+            "tasks.generate",
+            plan_of(config, prompts, model, relay.file),
+            run.folder,
+            secrets={},
+            watch=relay.look,
+            say=run.log.info,
+            environment=lease.environment,
+        )
+    relay.look()
+
+
+def plan_of(config: BatchTestConfig, prompts: list[Prompt], model: Path, file: Path) -> dict[str, Any]:
+    """What the generator is told; see `tasks.generate`."""
+    return {
+        "model_dir": str(model),
+        "prompts": [prompt.text for prompt in prompts],
+        "max_new_tokens": config.max_new_tokens,
+        "batch_size": config.batch_size or 16,
+        "precision": config.precision,
+        "seed": config.seed,
+        "answers_path": str(file),
+    }
+
+
+class Relay:
+    """Answers on their way from answers.jsonl to the record: whoever answers adds lines to `file`."""
+
+    def __init__(self, run: JobRun, config: BatchTestConfig, prompts: list[Prompt]) -> None:
+        self._run = run
+        self._config = config
+        self._prompts = prompts
+        self.file = run.kept_file(ANSWERS)
+        self._answers = Tail(self.file)
+
+    def look(self) -> None:
+        """Score and record what is new; a progress bar shows how far it is."""
+        lines = [json.loads(line) for line in self._answers.new_lines()]
+        scored = [
+            scored_answer(line, self._prompts[line["prompt_index"]], self._config.scorers) for line in lines
+        ]
+        record_answers(self._run, scored)
+        if scored and self._run.progress.due("progress", BAR_SECONDS):
+            test = self._run.service.tests.get(self._run.job.id)
+            self._run.progress.bar(100.0 * _done(test) / (test.total_prompts or 1), in_words(test))
+
+
+def record_answers(run: JobRun, predictions: list[NewPrediction]) -> None:
+    """Record answers, or record them again with what has been found out since."""
+    for batch in _batches(predictions):
+        run.writer.tests.add_predictions(run.job.id, batch)
+
+
+def scored_answer(line: dict[str, Any], prompt: Prompt, scorers: list[Scorer]) -> NewPrediction:
+    """One line of answers.jsonl, put beside its prompt and scored; an answer that failed has no score."""
+    scored = (
+        None if line["error"] else score_answer(line["response"], prompt, scorers, line.get("details", {}))
+    )
+    return NewPrediction(
+        **line,
+        prompt=prompt.text,
+        expected=prompt.expected,
+        tags=prompt.tags,
+        weight=prompt.weight or 1.0,
+        scores={} if scored is None else scored.scores,
+        score=None if scored is None else scored.score,
+        passed=None if scored is None else scored.passed,
+    )
+
+
+def _batches(predictions: list[NewPrediction]) -> Iterable[list[NewPrediction]]:
+    return (predictions[start : start + BATCH] for start in range(0, len(predictions), BATCH))
+
+
+def _done(test: BatchTest) -> int:
+    return test.completed_prompts + test.failed_prompts
+
+
+def in_words(test: BatchTest) -> str:
+    return f"{_done(test)} of {test.total_prompts} answered, {test.passed_prompts} right"

@@ -1,0 +1,126 @@
+"""What a person writes to ask for batch tests, alone, during a fine-tune, and as the gate of a pipeline."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import ConfigDict, Field, JsonValue, model_validator
+
+from tuneyard.config_words import DATA_PLACES, ENDPOINT_FORM, MAX_RESTARTS, MODEL_FORMS, SUITE_PLACES, Config
+from tuneyard.scorers import Exact, Scorer
+from tuneyard.values import CountFromOne, Gigabytes, Real, Text, Whole
+
+Model = Annotated[Text, Field(min_length=1, max_length=1024)]
+Suite = Annotated[Text, Field(min_length=1, max_length=1024)]
+
+
+_BOTH_MEASURES: dict[str, JsonValue] = {
+    "required": ["every_steps", "every_epochs"],
+    "properties": {"every_steps": {"type": "integer"}, "every_epochs": {"type": "integer"}},
+}
+
+
+def _exact() -> list[Scorer]:
+    return [Exact(kind="exact")]
+
+
+class Scoring(Config):
+    """What is asked, and how the answers are judged."""
+
+    suite: Suite = Field(description=SUITE_PLACES)
+    scorers: list[Scorer] = Field(
+        default_factory=_exact,
+        min_length=1,
+        max_length=20,
+        description="How answers are judged, by name or in full; a prompt's own scorer goes before these.",
+    )
+    prompt_limit: CountFromOne | None = Field(None, description="Only the first so many prompts.")
+    max_new_tokens: Whole = Field(32, ge=1, le=65_536)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_scorer(cls, given: Any) -> Any:
+        """`scorer: exact` is short for `scorers: [exact]`."""
+        if isinstance(given, dict) and "scorer" in given and "scorers" not in given:
+            rest = {name: value for name, value in given.items() if name != "scorer"}
+            return {**rest, "scorers": [given["scorer"]]}
+        return given
+
+
+class TrainingTests(Scoring):
+    """A suite that the model in training answers now and then, greedily; the answers are kept by step."""
+
+    model_config = ConfigDict(json_schema_extra={"not": _BOTH_MEASURES})
+
+    every_steps: CountFromOne | None = Field(None, description="Optimizer steps from one round to the next.")
+    every_epochs: CountFromOne | None = Field(
+        None, description="Epochs from one round to the next; default: 1."
+    )
+    batch_size: Whole = Field(16, ge=1, le=4096, description="Prompts answered at a time.")
+
+    @model_validator(mode="after")
+    def _one_measure(self) -> Self:
+        if self.every_steps is not None and self.every_epochs is not None:
+            raise ValueError("every_steps and every_epochs are two ways to the same: give one of them")
+        return self
+
+
+class LmEval(Config):
+    """Tasks of EleutherAI's harness, run on the same model; the extra `lm-eval`."""
+
+    tasks: list[Text] = Field(min_length=1, max_length=100)
+    limit: CountFromOne | None = Field(None, description="Only the first so many samples of each task.")
+
+
+class TestSettings(Scoring):
+    """All of a batch test but the model."""
+
+    __test__ = False  # pytest: not a test class
+
+    engine: Literal["transformers", "vllm"] = Field(
+        "transformers", description="vllm: on CUDA, with the extra `vllm`."
+    )
+    batch_size: CountFromOne | None = Field(
+        None, description="Prompts answered at a time; default: as many as memory_gb holds."
+    )
+    memory_gb: Gigabytes | None = Field(
+        None,
+        description="What a batch may take beside the model; default: half of what is free then.",
+    )
+    precision: Literal["exact", "fast"] = Field(
+        "exact",
+        description="exact: fp32, answers that do not depend on their neighbours in the batch; "
+        "fast: bf16 and the largest batches, where a batch's make-up can change an answer.",
+    )
+    temperature: Real = Field(0.0, ge=0, le=10, description="0: greedy.")
+    top_p: Real = Field(1.0, gt=0, le=1)
+    top_k: Whole = Field(0, ge=0, le=1_000_000, description="0: all tokens.")
+    seed: Whole = Field(42, ge=0, lt=2**32)
+    concurrency: Whole = Field(8, ge=1, le=1000, description="An endpoint's requests under way at a time.")
+    delay_ms: Whole = Field(
+        0, ge=0, le=600_000, description="An endpoint's pause between two requests' starts."
+    )
+    patience_seconds: Real = Field(
+        120.0, ge=0, le=86_400, description="How long one prompt is tried again at an endpoint."
+    )
+    perplexity_on: Text | None = Field(
+        None,
+        min_length=1,
+        max_length=1024,
+        description=f"Texts whose perplexity is measured too. {DATA_PLACES}",
+    )
+    lm_eval: LmEval | None = None
+    gpus: Whole = Field(1, ge=0, le=1, description="0: the CPU. A host without a card uses the CPU for 1.")
+    max_restarts: Whole = MAX_RESTARTS
+
+
+class BatchTestConfig(TestSettings):
+    """One batch test: every prompt of a suite answered by a model, and scored."""
+
+    __test__ = False
+
+    model: Model = Field(description=f"The model to test. {MODEL_FORMS} {ENDPOINT_FORM}")
+    name: Text | None = Field(None, max_length=255)
+    compare_with: Text | None = Field(
+        None, max_length=100, description="A batch test of the same suite: its id; the report compares them."
+    )
