@@ -14,12 +14,6 @@ from api.tables import Job
 from tuneyard.shapes import JobKind
 
 log = logging.getLogger("tuneyard.api")
-OPERATIONS = {
-    JobKind.FINETUNE: "train",
-    JobKind.BATCH_TEST: "batch_test",
-    JobKind.CHECK: "check",
-    JobKind.MERGE: "merge",
-}
 
 
 class OperationLog:
@@ -35,7 +29,7 @@ class OperationLog:
         `cost_estimate` is null without a tariff, and where no job like it has completed yet.
         """
         fields = {
-            "operation": OPERATIONS[JobKind(job.kind)],
+            "operation": "train" if job.kind == JobKind.FINETUNE else job.kind,
             "key_prefix": who.id if who.kind == "key" else None,
             "job_id": job.id,
             "cost_estimate": likely_cost(self._database, self._settings, job),
