@@ -7,6 +7,7 @@ from pathlib import Path
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate, WorkPoolUpdate
+from prefect.client.schemas.objects import DeploymentSchedule
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
 POOL = "gpu"
@@ -52,12 +53,7 @@ def ensure_host(prefect: SyncPrefectClient, host: str) -> str:
     prefect.create_deployment(
         flow_id=found.flow_id,
         name=host,
-        schedules=[
-            DeploymentScheduleCreate(
-                schedule=one.schedule, active=True, parameters=one.parameters, slug=one.slug
-            )
-            for one in found.schedules
-        ],
+        schedules=[_again(one) for one in found.schedules],
         description=found.description,
         work_pool_name=POOL,
         work_queue_name=queue,
@@ -68,6 +64,12 @@ def ensure_host(prefect: SyncPrefectClient, host: str) -> str:
         parameter_openapi_schema=found.parameter_openapi_schema,
     )
     return queue
+
+
+def _again(found: DeploymentSchedule) -> DeploymentScheduleCreate:
+    return DeploymentScheduleCreate(
+        schedule=found.schedule, active=True, parameters=found.parameters, slug=found.slug
+    )
 
 
 def _ensure_queue(prefect: SyncPrefectClient, name: str, limit: int) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import httpx
 from prefect import flow, get_run_logger, runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
+from prefect.exceptions import ObjectNotFound
 from prefect.states import Completed, Failed
 
 from flows.prefect_runs import PrefectRuns
@@ -47,10 +49,13 @@ def collect_metrics(
 
 
 def drop_missed(config: CollectConfig) -> None:
-    """What came due while no worker ran is not read now."""
-    with get_client(sync_client=True) as prefect:
-        age = timedelta(seconds=config.readings * config.interval_seconds)
-        PrefectRuns(prefect).drop_missed_readings(runtime.deployment.id, age)
+    """What came due while no worker ran is not read now. A Prefect that is busy just now keeps nothing from being read."""
+    age = timedelta(seconds=config.readings * config.interval_seconds)
+    try:
+        with get_client(sync_client=True) as prefect:
+            PrefectRuns(prefect).drop_missed_readings(runtime.deployment.id, age)
+    except (httpx.HTTPError, ObjectNotFound) as problem:
+        get_run_logger().warning("The rounds that were missed stay: %s", problem)
 
 
 @task(cache_policy=NO_CACHE)

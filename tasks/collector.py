@@ -28,12 +28,10 @@ def collect(
 ) -> HostSample:
     """Take and record the readings; gives the last one.
 
-    What the API cannot take now it gets with the next, and at the end it is waited for.
+    What the API cannot take now it gets with the next, and at the end it is waited for: `warn` hears why.
 
     Args:
         folder: Where this host's rounds know of one another.
-        warn: Called with why readings wait.
-        show: Called with each reading.
     """
     relay = Relay(folder / f"collector-{socket.gethostname()}")
     unsent: deque[HostSample] = deque(maxlen=KEPT)

@@ -121,15 +121,12 @@ def _read_card(card: Any, uuid: str, index: int, is_mig: bool) -> GpuSample:
 
     reader = _Reader(card)
     read = reader.read
-    use = read(n.nvmlDeviceGetUtilizationRates)
-    reasons = read(_reasons)
     return GpuSample(
         uuid=uuid,
         index=index,
         mig=is_mig,
         name=read(n.nvmlDeviceGetName),
-        utilization_percent=use and use.gpu,
-        memory_utilization_percent=use and use.memory,
+        **_use(reader),
         **_memory(reader),
         temperature_c=read(_temperature),
         power_w=read(n.nvmlDeviceGetPowerUsage, scale=1000),
@@ -137,7 +134,7 @@ def _read_card(card: Any, uuid: str, index: int, is_mig: bool) -> GpuSample:
         energy_j=read(n.nvmlDeviceGetTotalEnergyConsumption, scale=1000),
         sm_clock_mhz=read(n.nvmlDeviceGetClockInfo, n.NVML_CLOCK_SM),
         memory_clock_mhz=read(n.nvmlDeviceGetClockInfo, n.NVML_CLOCK_MEM),
-        throttle=None if reasons is None else [name for at, name in enumerate(REASONS) if reasons >> at & 1],
+        throttle=read(_reasons),
         ecc_corrected=read(_ecc_errors, n.NVML_MEMORY_ERROR_TYPE_CORRECTED),
         ecc_uncorrected=read(_ecc_errors, n.NVML_MEMORY_ERROR_TYPE_UNCORRECTED),
         pcie_sent_mb_s=read(n.nvmlDeviceGetPcieThroughput, n.NVML_PCIE_UTIL_TX_BYTES, scale=1000),
@@ -164,6 +161,13 @@ def _read_slice(part: Any, card: GpuSample) -> GpuSample | None:
         processes=_processes(reader),
         error="; ".join(reader.faults) or None,
     )
+
+
+def _use(reader: _Reader) -> dict[str, Any]:
+    import pynvml
+
+    use = reader.read(pynvml.nvmlDeviceGetUtilizationRates)
+    return {"utilization_percent": use and use.gpu, "memory_utilization_percent": use and use.memory}
 
 
 def _memory(reader: _Reader) -> dict[str, Any]:
@@ -202,14 +206,15 @@ def _text(name: str) -> str:
     return name.encode(errors="replace").decode()
 
 
-def _reasons(card: Any) -> int:
+def _reasons(card: Any) -> list[ThrottleReason]:
     """Older drivers have the call by its older name."""
     import pynvml
 
     try:
-        return int(pynvml.nvmlDeviceGetCurrentClocksEventReasons(card))
+        bits = int(pynvml.nvmlDeviceGetCurrentClocksEventReasons(card))
     except pynvml.NVMLError_FunctionNotFound:
-        return int(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(card))
+        bits = int(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(card))
+    return [name for at, name in enumerate(REASONS) if bits >> at & 1]
 
 
 def _ecc_errors(card: Any, kind: int) -> int:

@@ -175,7 +175,10 @@ def test_seed_000_s_batch_status_answers_with_real_values(stack: Stack, tested: 
 
 def test_metric_collection_reads_this_host(stack: Stack) -> None:
     run = ended(
-        stack, start(stack, "collect-metrics/gpu", {"config": {"readings": 2, "interval_seconds": 0.1}})
+        stack,
+        start(
+            stack, "collect-metrics/gpu", {"config": {"readings": 2, "interval_seconds": 0.1, "relay": True}}
+        ),
     )
     assert run["state_type"] == "COMPLETED", run["state"]
     with stack.client() as client:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from tuneyard.display import Column, duration, fields, number, of_total, plain, short_time, table
-from tuneyard.shapes import Gpu, GpuHost, GpuReading, JobGpu
+from tuneyard.shapes import CardUse, Gpu, GpuHost, GpuReading, JobGpu
 
 
 def gpus_table(hosts: Iterable[GpuHost], now: datetime, width: int) -> str:
@@ -120,18 +120,19 @@ def account_table(had: JobGpu, now: datetime) -> str:
         Column("WH", right=True),
         Column("PEAK GIB", right=True),
     ]
-    rows = [
-        (
-            one.attempt,
-            one.host,
-            one.uuid,
-            short_time(one.first_at, now),
-            short_time(one.last_at, now),
-            f"{one.gpu_hours:.4f}",
-            number(one.utilization_percent, ".1f", "%"),
-            number(one.energy_wh, ",.2f"),
-            number(one.peak_memory_gb, ".2f"),
-        )
-        for one in had.cards
-    ]
+    rows = [_card_use(one, now) for one in had.cards]
     return f"{account_card(had)}\n\n{table(columns, rows, 120)}"
+
+
+def _card_use(one: CardUse, now: datetime) -> Sequence[object]:
+    return (
+        one.attempt,
+        one.host,
+        one.uuid,
+        short_time(one.first_at, now),
+        short_time(one.last_at, now),
+        f"{one.gpu_hours:.4f}",
+        number(one.utilization_percent, ".1f", "%"),
+        number(one.energy_wh, ",.2f"),
+        number(one.peak_memory_gb, ".2f"),
+    )
