@@ -49,7 +49,7 @@ def collect_metrics(
 
 
 def drop_missed(config: CollectConfig) -> None:
-    """What came due while no worker ran is not read now. A Prefect that is busy just now keeps nothing from being read."""
+    """What came due while no worker ran is not read now. A Prefect that is too busy to say keeps nothing back."""
     age = timedelta(seconds=config.readings * config.interval_seconds)
     try:
         with get_client(sync_client=True) as prefect:
