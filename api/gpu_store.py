@@ -1,16 +1,16 @@
-"""Readings of hosts in: each card's newest, its history, and what each job had of it; in one transaction.
+"""Readings of hosts in: each card's newest, its history, and what each job had of it, in a transaction a reading.
 
 A reading of a host is known by its moment: sent again, or taken by two collectors at once, it changes nothing. One that
 comes after a newer one only fills the history: the newer one has told what lay between.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlmodel import Session, col
 
 from api.access.owned import owned
-from api.database import insert_into
+from api.database import Database, insert_into
 from api.gpu_accounts import Span, add_use, seconds_of
 from api.gpu_conditions import lasting, shown_by, vanished
 from api.gpu_retention import Limits, forget_hosts, tidy
@@ -25,11 +25,15 @@ _CARDS = Gpu.__table__  # type: ignore[attr-defined]
 _POINTS = GpuSample.__table__  # type: ignore[attr-defined]
 
 
-def store(session: Session, workspace_id: int, samples: Sequence[HostSample], limits: Limits) -> None:
-    """Store the readings, the oldest first; what is too old by now is summed up or deleted."""
+def store(database: Database, workspace_id: int, samples: Sequence[HostSample], limits: Limits) -> None:
+    """Store the readings, the oldest first; what is too old by now is summed up or deleted.
+
+    Others write between two of them: a thousand that waited for the API would hold SQLite's lock for seconds.
+    """
     for sample in sorted(samples, key=lambda sample: (sample.host, sample.taken_at)):
-        if _is_new(session, workspace_id, sample):
-            _store(session, workspace_id, sample, limits)
+        with database.writing() as session:
+            if _is_new(session, workspace_id, sample):
+                _store(session, workspace_id, sample, limits)
 
 
 def _is_new(session: Session, workspace_id: int, sample: HostSample) -> bool:
@@ -44,9 +48,10 @@ def _store(session: Session, workspace_id: int, sample: HostSample, limits: Limi
     ties = Ties(session, workspace_id, sample)
     newer = [row for row in rows.values() if row.taken_at is None or row.taken_at < sample.taken_at]
     spans = {row.uuid: Span.between(row, read[row.uuid], sample) for row in newer if row.uuid in read}
+    had = {uuid: [] if card.mig else ties.holders(card) for uuid, card in read.items()}
+    _add_points(session, rows, sample, had)
     for uuid, card in read.items():
-        holders = [] if card.mig else ties.holders(card)
-        _add_point(session, rows[uuid], card, sample, holders)
+        holders = had[uuid]
         if uuid in spans:
             span = spans[uuid].of_slice(card, read.get(card.card_uuid or ""), spans)
             _account(session, rows[uuid], card, span, holders)
@@ -70,18 +75,22 @@ def _locked(session: Session, workspace_id: int, host: str, read: dict[str, Any]
 _EMPTY: dict[str, Any] = {"reading": {}, "holders": [], "seen": {}, "conditions": {}}
 
 
-def _add_point(
-    session: Session, row: Gpu, card: shapes.GpuSample, sample: HostSample, holders: Sequence[Job]
+def _add_points(
+    session: Session, rows: Mapping[str, Gpu], sample: HostSample, had: Mapping[str, Sequence[Job]]
 ) -> None:
-    counters = card.model_dump(include=set(GpuCounters.model_fields))
-    point = counters | {
-        "gpu_pk": row.pk,
-        "taken_at": sample.taken_at,
-        "workspace_id": row.workspace_id,
-        "samples": 1,
-        "jobs": [job.id for job in holders],
-    }
-    session.connection().execute(insert_into(session, _POINTS).values(**point).on_conflict_do_nothing())
+    points = [
+        card.model_dump(include=set(GpuCounters.model_fields))
+        | {
+            "gpu_pk": rows[card.uuid].pk,
+            "taken_at": sample.taken_at,
+            "workspace_id": rows[card.uuid].workspace_id,
+            "samples": 1,
+            "jobs": [job.id for job in had[card.uuid]],
+        }
+        for card in sample.gpus
+    ]
+    if points:
+        session.connection().execute(insert_into(session, _POINTS).on_conflict_do_nothing(), points)
 
 
 def _account(session: Session, row: Gpu, card: shapes.GpuSample, span: Span, holders: Sequence[Job]) -> None:

@@ -39,8 +39,7 @@ def add_samples(
     settings: SettingsDep,
 ) -> Stored:
     """Store readings; the same host and moment again change nothing."""
-    with database.writing() as session:
-        store(session, caller.workspace_id, batch.samples, Limits.of(settings))
+    store(database, caller.workspace_id, batch.samples, Limits.of(settings))
     return Stored(count=len(batch.samples))
 
 
