@@ -11,7 +11,7 @@ from sqlmodel import Session, col, select
 from api import tables
 from api.access.auth import DatabaseDep, SettingsDep, needs
 from api.access.caller import Caller
-from api.access.owned import Offset, owned, page
+from api.access.owned import Offset, owned
 from api.gpu_conditions import Patience
 from api.gpu_retention import Limits
 from api.gpu_store import store
@@ -23,6 +23,7 @@ from tuneyard.values import Time
 
 router = APIRouter(prefix="/gpus", tags=["gpus"], route_class=StrictRoute)
 
+_POINTS = tables.GpuSample.__table__  # type: ignore[attr-defined]
 FORGOTTEN = timedelta(days=7)  # after which a card that has been taken out is no longer listed
 NO_PLACE = "unreadable-"  # begins the name of a card that does not even say which it is
 Uuid = Annotated[str, Path(description="The card's UUID, or a MIG slice's.")]
@@ -103,14 +104,14 @@ def read_samples(
         found = [card.pk for card in _cards_called(session, caller.workspace_id, uuid)]
         if not found:
             raise Problem(404, "GPU not found")
-        point = tables.GpuSample
-        query = select(point).where(col(point.gpu_pk).in_(found))
-        if since is not None:
-            query = query.where(col(point.taken_at) >= since)
-        if until is not None:
-            query = query.where(col(point.taken_at) < until)
-        order = [col(point.taken_at), col(point.gpu_pk)]
-        return page(session, query, order, GpuReading.model_validate, limit, offset)
+        asked = [_POINTS.c.gpu_pk.in_(found)]
+        asked += [] if since is None else [_POINTS.c.taken_at >= since]
+        asked += [] if until is None else [_POINTS.c.taken_at < until]
+        total = session.exec(select(func.count()).select_from(_POINTS).where(*asked)).one()
+        query = select(_POINTS).where(*asked).order_by(_POINTS.c.taken_at, _POINTS.c.gpu_pk)
+        rows = session.execute(query.limit(limit).offset(offset)).mappings()
+        items = [GpuReading.model_validate(row) for row in rows]
+    return Page(items=items, total=total, limit=limit, offset=offset)
 
 
 def _cards_called(session: Session, workspace_id: int, uuid: str) -> list[tables.Gpu]:
