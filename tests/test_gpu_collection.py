@@ -33,7 +33,7 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
     """An API that tells of a card at once."""
-    soon = {"tuneyard_gpu_idle_minutes": 0.02, "tuneyard_gpu_zombie_minutes": 0.01}
+    soon: dict[str, Any] = {"tuneyard_gpu_idle_minutes": 0.02, "tuneyard_gpu_zombie_minutes": 0.01}
     with served(Settings(tuneyard_home=tmp_path_factory.mktemp("api"), **UNLIMITED, **soon)) as found:
         here = Office(found)
         yield here

@@ -129,7 +129,8 @@ def test_a_process_tells_whose_a_card_is(office: Office) -> None:
     """By the run that it is a part of, by its pid, or by one that it comes from; no lease is needed."""
     host = Host(office)
     jobs = [office.claimed_job()[0] for _ in range(3)]
-    for job_id, fields in zip(jobs, ({"flow_run_id": "run-1"}, {"pid": 70}, {"pids": [80]}), strict=True):
+    facts: list[dict[str, Any]] = [{"flow_run_id": "run-1"}, {"pid": 70}, {"pids": [80]}]
+    for job_id, fields in zip(jobs, facts, strict=True):
         office.moved(job_id, claimed_at=START, **({"pid": 1} | fields))
     cards = [
         card("A", processes=[{"pid": 5, "flow_run_id": "run-1"}]),
@@ -292,7 +293,11 @@ def test_old_readings_are_summed_up_and_older_ones_deleted(
 @pytest.fixture(scope="module")
 def priced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
     """An API with a tariff."""
-    tariff = {"tuneyard_gpu_hour_price": 2.0, "tuneyard_kwh_price": 0.5, "tuneyard_currency": "CHF"}
+    tariff: dict[str, Any] = {
+        "tuneyard_gpu_hour_price": 2.0,
+        "tuneyard_kwh_price": 0.5,
+        "tuneyard_currency": "CHF",
+    }
     settings = Settings(tuneyard_home=tmp_path_factory.mktemp("api"), **UNLIMITED, **tariff)
     with served(settings) as found:
         here = Office(found)
