@@ -31,7 +31,8 @@ def begin_attempt(job: Job) -> None:
     job.attempt += 1
     job.claimed_at = now()
     job.stage = job.error = job.wait_reason = None
-    job.gpu_uuids, job.pids, job.gpu_released_at = [], [], None
+    job.gpu_uuids, job.pids = [], []
+    job.gpu_leased_at = job.gpu_released_at = None
     if job.kind == "finetune":
         job.current_step = job.current_epoch = job.loss = job.eval_loss = None
         job.best_eval_loss = job.best_step = job.best_epoch = None

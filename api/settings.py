@@ -30,6 +30,19 @@ class Settings(BaseSettings):
     tuneyard_upload_limit: ByteSize = Field(
         ByteSize(2 * 2**30), gt=0, description="The largest data set that is taken: bytes, or such as 5GiB."
     )
+    tuneyard_gpu_idle_minutes: float = Field(
+        15.0, ge=0, description="A card that was not used for so long is reported as idle."
+    )
+    tuneyard_gpu_zombie_minutes: float = Field(
+        2.0, ge=0, description="Memory that no live job accounts for is reported after so long."
+    )
+    tuneyard_gpu_raw_days: float = Field(
+        7.0, gt=0, le=36_500, description="Older readings of cards are summed up, five minutes to a row."
+    )
+    tuneyard_gpu_keep_days: float = Field(400.0, gt=0, le=36_500, description="Older ones are deleted.")
+    tuneyard_gpu_hour_price: float | None = Field(None, ge=0, description="The tariff: for a GPU-hour,")
+    tuneyard_kwh_price: float | None = Field(None, ge=0, description="for a kilowatt-hour,")
+    tuneyard_currency: str = Field("EUR", min_length=1, max_length=10, description="in this currency.")
     tuneyard_log_format: Literal["text", "json"] = Field("text", description="How log lines are written.")
     client_api_keys: SecretStr | None = Field(None, description="Keys declared here; see access/declared.py.")
     miner_api_keys: SecretStr | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -26,7 +27,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL
 
 from blocks.credentials import EndpointCredentials, TuneyardCredentials
-from deployments.pools import ensure_pool
+from deployments.pools import ensure_host, ensure_pool
 from tuneyard import Client
 from tuneyard.errors import BadInput, TuneyardError
 
@@ -108,6 +109,24 @@ def _key(asking: str) -> str:
         return sys.stdin.read().strip()
     answer: str = click.prompt(asking, default="", show_default=False, hide_input=True, err=True)
     return answer.strip()
+
+
+@main.command()
+@click.option("--name", default=socket.gethostname, show_default="this host's", help="The host's name.")
+def host(name: str) -> None:
+    """Have this host's cards read by a schedule of its own: where there are several hosts, on each.
+
+    Safe to run again, after `python -m deployments`. Prints the command that starts the host's worker.
+    """
+    _require_prefect()
+    with get_client(sync_client=True) as prefect:
+        try:
+            queue = ensure_host(prefect, name)
+        except ObjectNotFound:
+            raise click.ClickException("there is no deployment yet: python -m deployments") from None
+    click.echo(f"Deployment: collect-metrics/{name}. Its worker, on this host:")
+    queues = " ".join(f"--work-queue {one}" for one in ("jobs", "pipelines", "monitoring", queue))
+    click.echo(f"prefect worker start --pool gpu {queues}")
 
 
 def drop_missed_rounds(prefect: SyncPrefectClient) -> None:

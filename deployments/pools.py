@@ -6,14 +6,17 @@ import json
 from pathlib import Path
 
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate, WorkPoolUpdate
+from prefect.client.schemas.objects import DeploymentSchedule
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
 POOL = "gpu"
+READINGS = "collect-metrics/gpu"
 TEMPLATE = Path(__file__).with_name("gpu_pool.json")
 # Looks, readings and checks are short, and never wait behind a fine-tune; one that a killed worker left `Running`
 # must not keep the next ones waiting.
-MONITORING_RUNS = 4
+MONITORING_RUNS = 6
+HOST_RUNS = 3
 PIPELINES = 20  # they only wait for their parts, for hours perhaps: nothing short may wait behind them
 
 
@@ -39,6 +42,36 @@ def ensure_pool(prefect: SyncPrefectClient, jobs_at_once: int) -> None:
     _ensure_queue(prefect, "jobs", jobs_at_once)
     _ensure_queue(prefect, "monitoring", MONITORING_RUNS)
     _ensure_queue(prefect, "pipelines", PIPELINES)
+
+
+def ensure_host(prefect: SyncPrefectClient, host: str) -> str:
+    """Give a host a queue and a schedule of its own to be read by, as `collect-metrics/gpu` is: the queue's name.
+
+    Only a worker that names its queues on its command line leaves the other hosts' alone.
+    """
+    queue = f"host-{host}"
+    _ensure_queue(prefect, queue, HOST_RUNS)
+    found = prefect.read_deployment_by_name(READINGS)
+    prefect.create_deployment(
+        flow_id=found.flow_id,
+        name=host,
+        schedules=[_again(one) for one in found.schedules],
+        description=found.description,
+        work_pool_name=POOL,
+        work_queue_name=queue,
+        tags=found.tags,
+        path=found.path,
+        entrypoint=found.entrypoint,
+        pull_steps=found.pull_steps,
+        parameter_openapi_schema=found.parameter_openapi_schema,
+    )
+    return queue
+
+
+def _again(found: DeploymentSchedule) -> DeploymentScheduleCreate:
+    return DeploymentScheduleCreate(
+        schedule=found.schedule, active=True, parameters=found.parameters, slug=found.slug
+    )
 
 
 def _ensure_queue(prefect: SyncPrefectClient, name: str, limit: int) -> None:

@@ -2,53 +2,78 @@
 
 from __future__ import annotations
 
-import time
+from datetime import timedelta
 from typing import Any
 
-from prefect import flow, get_run_logger, task
+import httpx
+from prefect import flow, get_run_logger, runtime, task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
+from prefect.exceptions import ObjectNotFound
 from prefect.states import Completed, Failed
 
+from flows.prefect_runs import PrefectRuns
 from flows.progress import Progress
 from flows.service_key import DEFAULT_CREDENTIALS, load
-from tasks.gpu import read_host
+from tasks.collector import collect
 from tuneyard import Client
 from tuneyard.configs import CollectConfig
 from tuneyard.errors import TuneyardError
+from tuneyard.home import home
 from tuneyard.shapes import GpuSample, HostSample
+
+TABLE_SECONDS = 30.0
 
 
 @flow(name="collect-metrics")
 def collect_metrics(
     config: CollectConfig | None = None, credentials: str = DEFAULT_CREDENTIALS
 ) -> State[Any]:
-    """Read every GPU of this host, its CPU and its memory, a few times, and record the readings.
+    """Read every GPU of this host, its CPU and its memory, at the clock's marks, and record the readings.
 
     Args:
         config: How many readings, how far apart; default: three, 5 s apart.
         credentials: Name of the Tuneyard credentials block.
     """
+    config = config or CollectConfig()
     try:
         with load(credentials).client() as service:
-            last = sample(service, config or CollectConfig())
+            if config.relay:
+                drop_missed(config)
+            last = sample(service, config)
     except TuneyardError as problem:
         get_run_logger().error("%s", problem)
         return Failed(message=str(problem))
-    Progress("collect-metrics").table("gpus", table(last), f"The GPUs of {last.host}")
     return Completed(message=summary(last))
+
+
+def drop_missed(config: CollectConfig) -> None:
+    """What came due while no worker ran is not read now. A Prefect that is too busy to say keeps nothing back."""
+    age = timedelta(seconds=config.readings * config.interval_seconds)
+    try:
+        with get_client(sync_client=True) as prefect:
+            PrefectRuns(prefect).drop_missed_readings(runtime.deployment.id, age)
+    except (httpx.HTTPError, ObjectNotFound) as problem:
+        get_run_logger().warning("The rounds that were missed stay: %s", problem)
 
 
 @task(cache_policy=NO_CACHE)
 def sample(service: Client, config: CollectConfig) -> HostSample:
     """Take and record the readings; gives the last one."""
-    for round_ in range(config.readings):
-        if round_:
-            time.sleep(config.interval_seconds)
-        reading = read_host()
-        service.gpus.push([reading])
-        get_run_logger().info("%s", summary(reading))
-    return reading
+    log, progress = get_run_logger(), Progress("collect-metrics")
+
+    def draw(reading: HostSample) -> None:
+        progress.table("gpus", table(reading), f"The GPUs of {reading.host}")
+
+    def show(reading: HostSample) -> None:
+        log.info("%s", summary(reading))
+        if progress.due("gpus", TABLE_SECONDS):
+            draw(reading)
+
+    last = collect(service, config, home() / "gpus", warn=log.warning, show=show)
+    draw(last)
+    return last
 
 
 def summary(reading: HostSample) -> str:

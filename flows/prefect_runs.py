@@ -104,9 +104,19 @@ class PrefectRuns:
 
     def drop_missed_looks(self) -> None:
         """Delete the looks that came due while no worker ran: taken now, they would all see the same."""
-        for run in self._of(LOOKS, [StateType.SCHEDULED]):
+        self._drop_missed(LOOKS, timedelta(), None)
+
+    def drop_missed_readings(self, deployment_id: str | None, age: timedelta) -> None:
+        """Delete the rounds of this run's own deployment that came due so long ago."""
+        if deployment_id is not None:
+            self._drop_missed(READINGS, age, deployment_id)
+
+    def _drop_missed(self, flow: str, age: timedelta, deployment_id: str | None) -> None:
+        for run in self._of(flow, [StateType.SCHEDULED]):
             due = run.expected_start_time
-            if run.auto_scheduled and due is not None and due < datetime.now(UTC):
+            if deployment_id is not None and str(run.deployment_id) != deployment_id:
+                continue
+            if run.auto_scheduled and due is not None and due < datetime.now(UTC) - age:
                 self._prefect.delete_flow_run(run.id)
 
     def end_overdue_readings(self) -> None:

@@ -1,25 +1,13 @@
-"""Reads a host's cards through NVML, and its CPU and memory.
-
-A card that is lost, or a counter that it does not have, takes nothing else down with it.
-"""
+"""A host's cards through NVML: which there are, and what is on them. Their counters are in `readings`."""
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
-import psutil
-
-from tuneyard.shapes import GpuSample, HostSample
-
 GIB = 2**30
-CPU_WINDOW = (
-    0.1  # seconds over which CPU use is measured: psutil's first reading without a window means nothing
-)
 
 
 class NoGpu(Exception):
@@ -50,22 +38,6 @@ class CardUse:
     memory_used: int | None  # bytes; None on chips that share the host's memory
     processes: tuple[CardProcess, ...]
     error: str | None = None
-
-
-def read_host() -> HostSample:
-    """One reading, now. `no_gpu` says in words why there are no cards, where there are none."""
-    memory = psutil.virtual_memory()
-    driver, no_gpu, cards = _read_samples()
-    return HostSample(
-        host=socket.gethostname(),
-        taken_at=datetime.now(UTC),
-        cpu_percent=psutil.cpu_percent(interval=CPU_WINDOW),
-        memory_used_gb=(memory.total - memory.available) / GIB,
-        memory_total_gb=memory.total / GIB,
-        driver_version=driver,
-        no_gpu=no_gpu,
-        gpus=cards,
-    )
 
 
 class CardMeter:
@@ -104,7 +76,7 @@ def read_uses() -> list[CardUse]:
     """
     import pynvml
 
-    with _nvml():
+    with nvml():
         uses = [use for index in range(pynvml.nvmlDeviceGetCount()) for use in _uses_of(index)]
     if not uses:
         raise NoGpu("no GPU here: the NVIDIA driver finds no card")
@@ -112,7 +84,13 @@ def read_uses() -> list[CardUse]:
 
 
 @contextmanager
-def _nvml() -> Iterator[None]:
+def nvml() -> Iterator[None]:
+    """NVML, for the length of a `with` block; such blocks may lie in one another.
+
+    Raises:
+        NoGpu: there is none to use.
+        GpusUnreadable: it fails, at its start or inside the block.
+    """
     import pynvml
 
     try:
@@ -138,12 +116,12 @@ def _uses_of(index: int) -> list[CardUse]:
     try:
         card = pynvml.nvmlDeviceGetHandleByIndex(index)
         uuid = str(pynvml.nvmlDeviceGetUUID(card))
-        return [_use_of(part) for part in (_slices(card) if _is_sliced(card) else [card])]
+        return [_use_of(part) for part in (slices(card) if is_sliced(card) else [card])]
     except pynvml.NVMLError as error:
         return [CardUse(uuid, None, (), error=str(error))]
 
 
-def _is_sliced(card: Any) -> bool:
+def is_sliced(card: Any) -> bool:
     """Whether the card is in MIG mode: then a process can be given its slices alone."""
     import pynvml
 
@@ -153,16 +131,17 @@ def _is_sliced(card: Any) -> bool:
         return False
 
 
-def _slices(card: Any) -> list[Any]:
+def slices(card: Any) -> list[Any]:
+    """The slices of a card in MIG mode."""
     import pynvml
 
-    slices = []
+    found = []
     for index in range(pynvml.nvmlDeviceGetMaxMigDeviceCount(card)):
         try:
-            slices.append(pynvml.nvmlDeviceGetMigDeviceHandleByIndex(card, index))
+            found.append(pynvml.nvmlDeviceGetMigDeviceHandleByIndex(card, index))
         except pynvml.NVMLError_NotFound:
             continue  # a place that no slice has been made in
-    return slices
+    return found
 
 
 def _use_of(card: Any) -> CardUse:
@@ -180,67 +159,3 @@ def _use_of(card: Any) -> CardUse:
             for process in pynvml.nvmlDeviceGetComputeRunningProcesses(card)
         ),
     )
-
-
-def _read_samples() -> tuple[str | None, str | None, list[GpuSample]]:
-    """(driver version, why there are no cards, the cards)."""
-    import pynvml
-
-    try:
-        with _nvml():
-            driver = str(pynvml.nvmlSystemGetDriverVersion())
-            cards = [_read_card(index) for index in range(pynvml.nvmlDeviceGetCount())]
-    except NoGpu as none:
-        return None, str(none), []
-    return driver, None if cards else "no GPU here: the NVIDIA driver finds no card", cards
-
-
-def _read_card(index: int) -> GpuSample:
-    import pynvml
-
-    try:
-        card = pynvml.nvmlDeviceGetHandleByIndex(index)
-        uuid = str(pynvml.nvmlDeviceGetUUID(card))
-    except pynvml.NVMLError as error:
-        return GpuSample(uuid=f"unreadable-{index}", index=index, error=str(error))
-    faults: dict[str, None] = {}  # in order, each once
-
-    def read(counter: Callable[[Any], Any]) -> Any:
-        try:
-            return counter(card)
-        except pynvml.NVMLError_NotSupported:
-            return None
-        except pynvml.NVMLError as error:
-            faults[str(error)] = None
-            return None
-
-    memory = read(pynvml.nvmlDeviceGetMemoryInfo)
-    use = read(pynvml.nvmlDeviceGetUtilizationRates)
-    power = read(pynvml.nvmlDeviceGetPowerUsage)
-    processes = read(pynvml.nvmlDeviceGetComputeRunningProcesses)
-    return GpuSample(
-        uuid=uuid,
-        index=index,
-        name=read(pynvml.nvmlDeviceGetName),
-        utilization_percent=use and use.gpu,
-        memory_used_gb=memory and memory.used / GIB,
-        memory_total_gb=memory and memory.total / GIB,
-        temperature_c=read(_temperature),
-        power_w=power if power is None else power / 1000,
-        process_pids=[process.pid for process in processes or []],
-        error="; ".join(faults) or None,
-    )
-
-
-def _temperature(card: Any) -> Any:
-    """The older call goes away with CUDA 14; older drivers do not have the newer one."""
-    import pynvml
-
-    try:
-        return pynvml.nvmlDeviceGetTemperatureV(card, pynvml.NVML_TEMPERATURE_GPU)
-    except (
-        pynvml.NVMLError_FunctionNotFound,
-        pynvml.NVMLError_NotSupported,
-        pynvml.NVMLError_ArgumentVersionMismatch,
-    ):
-        return pynvml.nvmlDeviceGetTemperature(card, pynvml.NVML_TEMPERATURE_GPU)

@@ -46,7 +46,7 @@ class Cards:
         }
 
     def put(self, *lines: str) -> None:
-        """One line a card: "<letter> <number> <MiB used> <percent busy> [<pid>:<MiB> ...]"."""
+        """One line a card: "<letter> <number> <MiB used> <percent busy> [<pid>:<MiB> ...]", and more (fake_nvml.c)."""
         new = self._file.with_suffix(".new")
         new.write_text("".join(f"{line}\n" for line in lines))
         new.replace(self._file)

@@ -3,19 +3,24 @@
  *   FAKE_NVML_INIT   what nvmlInit returns (default 0; 9 = driver not loaded, 18 = library and driver differ)
  *   FAKE_NVML_CARDS  one letter a card:
  *                      g  good: every counter answers
- *                      o  old: has no nvmlDeviceGetTemperatureV and no power counter
+ *                      o  old: has no nvmlDeviceGetTemperatureV, no power and no energy counter, reasons by an older name
+ *                      p  has a power counter, and none of energy
  *                      l  lost: its handle answers, every counter fails with 15
  *                      x  gone: not even a handle
  *                      m  in MIG mode, with two slices
  *   FAKE_NVML_FILE   a file in place of FAKE_NVML_CARDS, read anew at every call: the cards of a running process
  *                    change with it. One card a line, by its own number, so that one can be taken from the middle:
- *                      <letter> <number> <MiB used> <percent busy> [<pid>:<MiB> ...]
+ *                      <letter> <number> <MiB used> <percent busy> [<pid>:<MiB> ...] [w=<watts>] [e=<mJ>@<seconds>]
+ *                      [!<counter> ...]
+ *                    e: what the energy counter said at that time of the clock; it goes on from there with w.
+ *                    !: the counter fails with 999; its name is a letter of its call (see `failing`).
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-enum { OK = 0, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, TOO_SMALL = 7, NO_FUNCTION = 13, LOST = 15, WRONG_VERSION = 25 };
+enum { OK = 0, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, TOO_SMALL = 7, NO_FUNCTION = 13, LOST = 15, WRONG_VERSION = 25, UNKNOWN = 999 };
 enum { MOST = 8, SLICES = 2 };
 
 typedef struct { unsigned pid; unsigned long long memory; unsigned gpu_instance, compute_instance; } Process;
@@ -25,6 +30,9 @@ typedef struct {
     unsigned long long used;
     unsigned busy, count;
     Process processes[MOST];
+    double watts, millijoules, since;
+    char failing[32]; /* m memory, u use, t temperature, w power, l its limit, e energy, c clocks, r reasons, x ECC,
+                         b PCIe, p processes, n name */
 } Card;
 static Card handles[MOST][1 + SLICES]; /* what the caller holds: only number and slice are read */
 
@@ -33,11 +41,29 @@ static void add_process(Card *card, unsigned pid, unsigned long long mib) {
     if (card->count < MOST) card->processes[card->count++] = process;
 }
 
+static double seconds(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_REALTIME, &time);
+    return time.tv_sec + time.tv_nsec / 1e9;
+}
+
+/* The rest of a card's line: processes, then what else it says. */
+static void read_rest(Card *card, char *text) {
+    for (char *save, *word = strtok_r(text, " \n", &save); word; word = strtok_r(NULL, " \n", &save)) {
+        unsigned long long mib;
+        unsigned pid;
+        if (sscanf(word, "%u:%llu", &pid, &mib) == 2) add_process(card, pid, mib);
+        sscanf(word, "w=%lf", &card->watts);
+        sscanf(word, "e=%lf@%lf", &card->millijoules, &card->since);
+        if (word[0] == '!') strncat(card->failing, word + 1, 1);
+    }
+}
+
 static int read_letters(Card *cards) {
     const char *text = getenv("FAKE_NVML_CARDS");
     int count = 0;
     for (; text && text[count] && count < MOST; count++) {
-        Card card = {.kind = text[count], .number = count, .slice = -1, .used = 20ull << 30};
+        Card card = {.kind = text[count], .number = count, .slice = -1, .used = 20ull << 30, .watts = 312.5};
         add_process(&card, 4242, 20 << 10);
         cards[count] = card;
     }
@@ -51,13 +77,12 @@ static int read_cards(Card *cards) {
     int count = 0;
     if (!file) return read_letters(cards);
     while (count < MOST && fgets(line, sizeof line, file)) {
-        Card card = {.slice = -1};
+        Card card = {.slice = -1, .watts = 312.5};
         unsigned long long mib;
-        unsigned pid;
-        int at, more;
+        int at;
         if (sscanf(line, " %c %d %llu %u%n", &card.kind, &card.number, &mib, &card.busy, &at) < 4) continue;
         card.used = mib << 20;
-        for (; sscanf(line + at, " %u:%llu%n", &pid, &mib, &more) == 2; at += more) add_process(&card, pid, mib);
+        read_rest(&card, line + at);
         cards[count++] = card;
     }
     fclose(file);
@@ -74,6 +99,12 @@ static Card now(const Card *handle) {
             return cards[i];
         }
     return lost;
+}
+
+/* What a counter answers before it looks: OK, or how it fails. */
+static int answer(const Card *card, char counter) {
+    if (card->kind == 'l') return LOST;
+    return strchr(card->failing, counter) ? UNKNOWN : OK;
 }
 
 static Card *handle_of(int number, int slice) {
@@ -148,38 +179,36 @@ int nvmlDeviceGetMigDeviceHandleByIndex(Card *card, unsigned index, Card **slice
 }
 
 int nvmlDeviceGetName(Card *card, char *text, unsigned size) {
-    if (now(card).kind == 'l') return LOST;
+    Card it = now(card);
     snprintf(text, size, "Stand-in %d", card->number);
-    return OK;
+    return answer(&it, 'n');
 }
 
 typedef struct { unsigned long long total, free, used; } Memory;
 int nvmlDeviceGetMemoryInfo(Card *card, Memory *memory) {
     Card it = now(card);
-    if (it.kind == 'l') return LOST;
-    memory->total = 80ull << 30;
+    memory->total = (card->slice < 0 ? 80ull : 40ull) << 30;
     memory->used = it.used;
     memory->free = memory->total - memory->used;
-    return OK;
+    return answer(&it, 'm');
 }
 
 typedef struct { unsigned gpu, memory; } Use;
 int nvmlDeviceGetUtilizationRates(Card *card, Use *use) {
     Card it = now(card);
-    if (it.kind == 'l') return LOST;
+    if (it.kind == 'm') return NOT_SUPPORTED;
     use->gpu = it.busy; /* an idle card is 0 %, not "unknown" */
     use->memory = 5;
-    return OK;
+    return answer(&it, 'u');
 }
 
 typedef struct { unsigned version; int sensor; int celsius; } Temperature;
 int nvmlDeviceGetTemperatureV(Card *card, Temperature *temperature) {
-    char kind = now(card).kind;
-    if (kind == 'l') return LOST;
-    if (kind == 'o') return NO_FUNCTION;
+    Card it = now(card);
+    if (it.kind == 'o') return NO_FUNCTION;
     if (temperature->version != 0x100000C) return WRONG_VERSION;
     temperature->celsius = 61;
-    return OK;
+    return answer(&it, 't');
 }
 int nvmlDeviceGetTemperature(Card *card, int sensor, unsigned *celsius) {
     (void)sensor;
@@ -189,19 +218,67 @@ int nvmlDeviceGetTemperature(Card *card, int sensor, unsigned *celsius) {
 }
 
 int nvmlDeviceGetPowerUsage(Card *card, unsigned *milliwatts) {
-    char kind = now(card).kind;
-    if (kind == 'l') return LOST;
-    if (kind == 'o') return NOT_SUPPORTED;
-    *milliwatts = 312500;
+    Card it = now(card);
+    if (it.kind == 'o') return NOT_SUPPORTED;
+    *milliwatts = (unsigned)(it.watts * 1000);
+    return answer(&it, 'w');
+}
+
+int nvmlDeviceGetEnforcedPowerLimit(Card *card, unsigned *milliwatts) {
+    Card it = now(card);
+    *milliwatts = 700000;
+    return answer(&it, 'l');
+}
+
+int nvmlDeviceGetTotalEnergyConsumption(Card *card, unsigned long long *millijoules) {
+    Card it = now(card);
+    if (it.kind == 'o' || it.kind == 'p') return NOT_SUPPORTED;
+    *millijoules = (unsigned long long)(it.millijoules + (it.since ? it.watts * 1000 * (seconds() - it.since) : 0));
+    return answer(&it, 'e');
+}
+
+int nvmlDeviceGetClockInfo(Card *card, int which, unsigned *mhz) {
+    Card it = now(card);
+    *mhz = which == 1 ? 1980 : 2619; /* 1: the SMs', 2: the memory's */
+    return answer(&it, 'c');
+}
+
+int nvmlDeviceGetCurrentClocksEventReasons(Card *card, unsigned long long *reasons) {
+    Card it = now(card);
+    if (it.kind == 'o') return NO_FUNCTION;
+    *reasons = 1 << 2 | 1 << 5 | 1ull << 40; /* power cap, thermal, and one that nobody knows yet */
+    return answer(&it, 'r');
+}
+int nvmlDeviceGetCurrentClocksThrottleReasons(Card *card, unsigned long long *reasons) {
+    (void)card;
+    *reasons = 1;
     return OK;
+}
+
+int nvmlDeviceGetTotalEccErrors(Card *card, int kind, int since, unsigned long long *count) {
+    Card it = now(card);
+    (void)since;
+    *count = kind == 0 ? 3 : 1; /* 0: corrected */
+    return answer(&it, 'x');
+}
+
+int nvmlDeviceGetPcieThroughput(Card *card, int which, unsigned *kilobytes) {
+    Card it = now(card);
+    *kilobytes = which == 0 ? 12000 : 34000; /* 0: sent */
+    return answer(&it, 'b');
 }
 
 int nvmlDeviceGetComputeRunningProcesses_v3(Card *card, unsigned *count, Process *processes) {
     Card it = now(card);
     unsigned room = *count;
-    if (it.kind == 'l') return LOST;
+    if (answer(&it, 'p')) return answer(&it, 'p');
     *count = it.count;
     if (room < it.count) return TOO_SMALL; /* the first of two calls asks only for the size */
     for (unsigned i = 0; i < it.count; i++) processes[i] = it.processes[i];
+    return OK;
+}
+int nvmlDeviceGetGraphicsRunningProcesses_v3(Card *card, unsigned *count, Process *processes) {
+    (void)card, (void)processes;
+    *count = 0;
     return OK;
 }

@@ -117,8 +117,8 @@ def test_a_batch_test_of_an_unknown_suite_is_refused(office: Office) -> None:
 
 
 def test_the_newest_reading_of_each_host_is_shown(any_office: Office) -> None:
-    moment = datetime(2026, 11, 21, 12, tzinfo=UTC)
-    card = {"uuid": "GPU-1", "index": 0, "memory_used_gb": 1.5, "process_pids": [4, 5]}
+    moment = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=5)
+    card = {"uuid": "GPU-1", "index": 0, "memory_used_gb": 1.5, "processes": [{"pid": 4}, {"pid": 5}]}
 
     def sample(host: str, minutes: int, **more: Any) -> dict[str, Any]:
         return {"host": host, "taken_at": (moment + timedelta(minutes=minutes)).isoformat()} | more
@@ -135,5 +135,6 @@ def test_the_newest_reading_of_each_host_is_shown(any_office: Office) -> None:
         assert (sent.status_code, sent.json()) == (201, {"count": 4})
     newest = any_office.call("GET", "/api/v1/gpus", any_office.key("training")).json()
     assert [(one["host"], one["no_gpu"]) for one in newest] == [("a", "no driver"), ("b", None)]
-    assert newest[1]["gpus"][0]["process_pids"] == [4, 5]
-    assert newest[1]["taken_at"] == "2026-11-21T12:02:00Z"
+    [shown] = newest[1]["gpus"]
+    assert ([one["pid"] for one in shown["processes"]], shown["memory_used_gb"]) == ([4, 5], 1.5)
+    assert datetime.fromisoformat(newest[1]["taken_at"]) == moment + timedelta(minutes=2)

@@ -111,6 +111,8 @@ TABLE: dict[tuple[str, str], str] = {
     ("GET", f"{V1}/batch-tests/{{job_id}}/predictions"): "tests:read",
     ("POST", f"{V1}/gpus/samples"): "gpus:write",
     ("GET", f"{V1}/gpus"): "gpus:read",
+    ("GET", f"{V1}/gpus/{{uuid}}/samples"): "gpus:read",
+    ("GET", f"{V1}/jobs/{{job_id}}/gpu"): "jobs:read",
     ("GET", f"{V1}/events"): "events:read",
     ("POST", f"{V1}/auth/login"): ANYBODY,
     ("POST", f"{V1}/auth/logout"): PERSON,
@@ -230,6 +232,14 @@ class Town(Office):
         with served.database.writing() as session:
             session.add(alias)
         self.ids |= {"user_id": self.person("viewer").id, "session_id": "0" * 26, "name": alias.name}
+        self.ids["uuid"] = self.card()
+
+    def card(self) -> str:
+        """A GPU that was read once."""
+        reading = {"host": "h", "taken_at": tables.now().isoformat(), "gpus": [{"uuid": "GPU-0", "index": 0}]}
+        answer = self.call("POST", f"{V1}/gpus/samples", self.admin, json={"samples": [reading]})
+        assert answer.status_code == 201, answer.text
+        return "GPU-0"
 
     def claimed_test(self) -> tuple[str, str]:
         """A batch test that a run has claimed: it takes metrics and predictions alike."""

@@ -20,9 +20,9 @@ from tests.sdk_fixtures import NOW, Answer, Record, api_key, job, refused
 from tests.sdk_fixtures import config_home as config_home
 from tests.sdk_fixtures import record as record
 from tests.unasync import ROOT
-from tuneyard import cli
+from tuneyard import cli, exit_codes
 from tuneyard.batch_shapes import BatchTest, Prediction
-from tuneyard.shapes import ApiKey, HostSample, Job, MetricRow, Page
+from tuneyard.shapes import ApiKey, GpuHost, GpuReading, Job, JobGpu, MetricRow, Page
 
 RUN = [sys.executable, "-m", "tuneyard.cli"]
 
@@ -33,6 +33,17 @@ FAILED = job(status="failed", error="CUDA out of memory\nat step 7", progress=15
 RUNNING = job(
     current_step=120, total_steps=500, loss=0.8213, tokens_per_second=321.4, gpu_memory_allocated_gb=12.1
 )
+ACCOUNT = {
+    "job_id": "j1",
+    "gpu_hours": 0.5,
+    "utilization_percent": 93.2,
+    "energy_wh": 240.0,
+    "energy_source": "power",
+    "peak_memory_gb": 61.5,
+    "cost": 1.5,
+    "currency": "CHF",
+    "cards": [{"attempt": 1, "host": "a", "uuid": "GPU-1", "first_at": NOW, "last_at": NOW}],
+}
 DONE = job(status="completed", progress=100.0, current_step=500, total_steps=500, loss=0.01)
 
 
@@ -96,6 +107,8 @@ def test_every_read_prints_its_shape_as_json(record: Record, capsys: Output) -> 
         "/api/v1/batch-tests": [[a_test()]],
         "/api/v1/batch-tests/t1": [a_test()],
         "/api/v1/gpus": [[{"host": "h", "taken_at": NOW}]],
+        "/api/v1/gpus/GPU-1/samples": [[{"taken_at": NOW, "power_w": 300}]],
+        "/api/v1/jobs/j1/gpu": [ACCOUNT],
         "/api/v1/api-keys": [[api_key(name="n")]],
     }
 
@@ -108,7 +121,13 @@ def test_every_read_prints_its_shape_as_json(record: Record, capsys: Output) -> 
     assert Page[MetricRow].model_validate_json(printed("metrics", "j1")).items[0].step == 10
     assert Page[BatchTest].model_validate_json(printed("tests", "list")).total == 1
     assert BatchTest.model_validate_json(printed("tests", "show", "t1")).score == 0.5
-    assert HostSample.model_validate(json.loads(printed("gpus", "list"))[0]).host == "h"
+    for words in (["list"], ["top", "--once"]):
+        assert GpuHost.model_validate(json.loads(printed("gpus", *words))[0]).host == "h"
+    since = ["--since", "2026-11-21", "--until", "2026-11-21T12:00"]
+    told = printed("gpus", "history", "GPU-1", *since)
+    assert Page[GpuReading].model_validate_json(told).items[0].power_w == 300
+    assert "since=2026-11-21T00%3A00%3A00%2B00%3A00&until=2026-11-21T12" in record.asked[-1][1]
+    assert JobGpu.model_validate_json(printed("jobs", "gpu", "j1")).cost == 1.5
     assert Page[ApiKey].model_validate_json(printed("keys", "list")).items[0].name == "n"
 
 
@@ -166,12 +185,16 @@ def test_a_test_without_failures_is_not_searched_for_them(record: Record, capsys
 
 def test_gpus_and_hosts_without_one_are_listed(record: Record, capsys: Output) -> None:
     gpu = {"uuid": "GPU-1", "index": 0, "name": "H200", "memory_used_gb": 12.5, "memory_total_gb": 139.8}
+    gpu |= {"taken_at": NOW, "jobs": ["01KA1B2C3D4E5F6G7H8J9K0MNP"]}
+    zombie = {"kind": "zombie", "since": NOW, "message": "20.0 GiB held, and no process that can be seen"}
     record.answers["/api/v1/gpus"] = [
         [
             {
                 "host": "a",
                 "taken_at": NOW,
-                "gpus": [gpu | {"utilization_percent": 97.0, "process_pids": [7]}],
+                "gpus": [
+                    gpu | {"utilization_percent": 97.0, "processes": [{"pid": 7}], "findings": [zombie]}
+                ],
             },
             {"host": "b", "taken_at": NOW, "no_gpu": "no NVIDIA driver here"},
         ]
@@ -180,7 +203,57 @@ def test_gpus_and_hosts_without_one_are_listed(record: Record, capsys: Output) -
     lines = capsys.readouterr().out.splitlines()
     assert "12.5/139.8" in lines[1]
     assert "97%" in lines[1]
+    assert "01KA1B2" in lines[1]
     assert "no NVIDIA driver here" in lines[2]
+    words = r"zombie a GPU 0, for .*: 20.0 GiB held, and no process that can be seen \(GPU-1\)"
+    assert re.fullmatch(words, lines[4])
+    assert all(len(line) <= 120 for line in lines[:3])
+
+
+def test_a_job_is_shown_with_what_it_had_of_cards(record: Record, capsys: Output) -> None:
+    record.answers = {"/api/v1/jobs/j1": [job(host="a", pid=7)], "/api/v1/jobs/j1/gpu": [ACCOUNT]}
+    assert cli.run(["jobs", "show", "j1"]) == 0
+    shown = capsys.readouterr().out
+    for words in ("GPU-hours   0.5000", "93.2%", "240.00 Wh (from its power)", "61.50 GiB", "1.50 CHF"):
+        assert words in shown
+    assert cli.run(["jobs", "gpu", "j1"]) == 0
+    assert "GPU-1" in capsys.readouterr().out
+    record.answers["/api/v1/jobs/j1/gpu"] = [{"job_id": "j1"}]
+    assert cli.run(["jobs", "show", "j1"]) == 0
+    assert "GPU-hours" not in capsys.readouterr().out
+
+
+def test_a_card_s_history_is_a_table(record: Record, capsys: Output) -> None:
+    reading = {"taken_at": NOW, "power_w": 300, "sm_clock_mhz": 1980, "throttle": ["power_cap"]}
+    record.answers["/api/v1/gpus/GPU-1/samples"] = [[reading, {"taken_at": NOW, "error": "GPU is lost"}]]
+    assert cli.run(["gpus", "history", "GPU-1"]) == 0
+    _, first, second = capsys.readouterr().out.splitlines()
+    assert first.split() == [
+        "2026-11-21",
+        "10:00:00",
+        "-",
+        "-",
+        "-",
+        "300",
+        "W",
+        "1980",
+        "-",
+        "power_cap",
+        "-",
+    ]
+    assert "GPU is lost" in second
+
+
+def test_top_goes_on_until_it_is_stopped(record: Record) -> None:
+    record.answers["/api/v1/gpus"] = [[{"host": "h", "taken_at": NOW, "no_gpu": "none here"}]]
+    words = [*RUN, "gpus", "top", "--every", "0.1", "--json"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stdout
+        for _ in range(3):
+            assert json.loads(process.stdout.readline())[0]["host"] == "h"
+        process.send_signal(signal.SIGINT)
+        process.stdout.read()
+        assert process.wait() == exit_codes.INTERRUPTED
 
 
 @pytest.mark.parametrize(

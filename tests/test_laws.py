@@ -78,9 +78,9 @@ def test_only_flows_open_a_block() -> None:
 
 def test_owned_rows_are_reached_through_the_one_door() -> None:
     """Only finding out who asks, the host's own commands and one list that joins select by themselves; rows that
-    hang on a job are reached from it."""
+    hang on a job or a card are reached from it."""
     owned = {name for name in vars(tables) if hasattr(getattr(tables, name), "workspace_id")}
-    owned -= {"Metric", "Prediction", "TestRun", "HostSample", "JobEvent", "JobLog"}
+    owned -= {"Metric", "Prediction", "TestRun", "HostSample", "JobEvent", "JobLog", "GpuSample", "GpuUse"}
     may = {
         "access/owned.py",
         "access/door.py",

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from deployments.local_stack import REPOSITORY, Stack
-from tests.deployed import artifacts, ended, finished, job_of, prefect, start, until, whole_log
+from tests.deployed import artifacts, ended, finished, job_of, prefect, start, whole_log
 from tuneyard.shapes import Job, NewApiKey
 
 ROWS = 40
@@ -174,18 +174,36 @@ def test_seed_000_s_batch_status_answers_with_real_values(stack: Stack, tested: 
 
 
 def test_metric_collection_reads_this_host(stack: Stack) -> None:
-    def one_round() -> dict[str, Any] | None:
-        run_id = start(stack, "collect-metrics/gpu", {"config": {"readings": 2, "interval_seconds": 0.1}})
-        run = ended(stack, run_id)
-        return None if run["state_type"] == "CANCELLED" else run  # one of the schedule's was going on: again
-
-    run = until(one_round)
+    run = ended(
+        stack,
+        start(
+            stack, "collect-metrics/gpu", {"config": {"readings": 2, "interval_seconds": 0.1, "relay": True}}
+        ),
+    )
     assert run["state_type"] == "COMPLETED", run["state"]
     with stack.client() as client:
         hosts = client.gpus.list()
     assert hosts
     assert hosts[0].memory_total_gb
     assert hosts[0].gpus or hosts[0].no_gpu
+
+
+def test_a_host_can_have_its_cards_read_by_a_schedule_of_its_own(stack: Stack) -> None:
+    words = [sys.executable, "-m", "deployments", "host", "--name", "gpu-7"]
+    for _ in range(2):
+        done = subprocess.run(
+            words, env=stack.environment, cwd=REPOSITORY, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.endswith("--work-queue jobs --work-queue monitoring --work-queue host-gpu-7\n")
+    own, general = (
+        httpx.get(f"{stack.prefect_url}/deployments/name/collect-metrics/{name}").json()
+        for name in ("gpu-7", "gpu")
+    )
+    assert own["work_queue_name"] == "host-gpu-7"
+    assert [one["parameters"]["config"]["relay"] for one in own["schedules"]] == [True]
+    for same in ("entrypoint", "pull_steps", "parameter_openapi_schema"):
+        assert own[same] == general[same]
 
 
 def test_setting_the_deployments_up_again_is_safe(stack: Stack) -> None:

@@ -134,6 +134,13 @@ ROUTES: list[tuple[Callable[[Any], Any], str, str, Any]] = [
         {"count": 1},
     ),
     (lambda c: c.gpus.list(), "GET", "/api/v1/gpus", [{"host": "h", "taken_at": NOW}]),
+    (
+        lambda c: c.gpus.history("GPU-1"),
+        "GET",
+        "/api/v1/gpus/GPU-1/samples?limit=1000&offset=0",
+        page([{"taken_at": NOW}], 1, 1000, 0),
+    ),
+    (lambda c: c.jobs.gpu("j1"), "GET", "/api/v1/jobs/j1/gpu", {"job_id": "j1"}),
 ]
 
 
@@ -142,6 +149,18 @@ def test_each_call_goes_to_its_route(make: Make, ask: Any, method: str, target: 
     wire = Wire(httpx.Response(200, json=answer))
     make(wire)(ask)
     assert (wire.requests[0].method, wire.requests[0].url.raw_path.decode()) == (method, target)
+
+
+def test_a_card_s_readings_are_gone_through_by_time(make: Make) -> None:
+    moments = [f"2026-11-21T10:00:0{second}Z" for second in range(4)]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        since = request.url.params.get("since", moments[0]).replace("+00:00", "Z")
+        found = [{"taken_at": moment} for moment in moments if moment >= since]
+        return httpx.Response(200, json=page(found[:2], len(found), 2, 0))
+
+    readings = make(answer)(lambda c: c.gpus.iter("GPU-1", page_size=2))
+    assert [one.taken_at.second for one in readings] == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("base", [f"{URL}/team/yard", f"{URL}/team/yard/", f" {URL}/team/yard// "])

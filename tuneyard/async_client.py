@@ -10,7 +10,6 @@ pydantic's `ValidationError`. The first answer to a key that is about to expire 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -20,6 +19,7 @@ from tuneyard import credentials
 from tuneyard.async_access import AsyncAuth, AsyncEvents, AsyncKeys, AsyncUsers
 from tuneyard.async_aliases import AsyncAliases
 from tuneyard.async_batch_tests import AsyncSuites, AsyncTests
+from tuneyard.async_gpus import AsyncGpus
 from tuneyard.async_jobs import AsyncJobs
 from tuneyard.async_kept import AsyncArtifacts, AsyncDatasets
 from tuneyard.async_kept_configs import AsyncConfigs
@@ -28,29 +28,8 @@ from tuneyard.async_wire import AsyncWire
 from tuneyard.errors import Unavailable
 from tuneyard.shapes import (
     Health,
-    HostSample,
-    HostSampleBatch,
-    Stored,
     System,
 )
-
-Hosts = list[HostSample]
-
-
-class AsyncGpus:
-    """Hosts and their cards."""
-
-    def __init__(self, wire: AsyncWire) -> None:
-        self._wire = wire
-
-    async def push(self, samples: Sequence[HostSample]) -> Stored:
-        """Write 1 to 1000 readings."""
-        body = HostSampleBatch(samples=[*samples])
-        return await self._wire.ask(Stored, "POST", "/api/v1/gpus/samples", body)
-
-    async def list(self) -> Hosts:
-        """The newest reading of each host."""
-        return await self._wire.ask(Hosts, "GET", "/api/v1/gpus")
 
 
 class AsyncClient:

@@ -25,6 +25,7 @@ from tuneyard.shapes import (
     JobEventBatch,
     JobEventKind,
     JobFacts,
+    JobGpu,
     JobKind,
     JobStatus,
     Launched,
@@ -168,6 +169,10 @@ class AsyncJobs:
 
     async def get(self, job_id: str) -> Job:
         return await self._wire.ask(Job, "GET", object_path("jobs", job_id))
+
+    async def gpu(self, job_id: str) -> JobGpu:
+        """What the job has had of cards: hours, use, energy, memory and cost."""
+        return await self._wire.ask(JobGpu, "GET", object_path("jobs", job_id, "gpu"))
 
     async def claim(self, job_id: str, claim: Claim) -> Claimed:
         """Take the job for a new attempt; the job token before it is dead."""

@@ -7,11 +7,9 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 import click
-from pydantic import TypeAdapter
 
 from tuneyard import __version__, display, exit_codes
 from tuneyard.alias_commands import list_aliases, list_moves, promote, undo
@@ -23,14 +21,14 @@ from tuneyard.config_commands import configs
 from tuneyard.credentials import DEFAULT_ENVIRONMENT, DEFAULT_NAME, DEFAULT_URL
 from tuneyard.dataset_commands import datasets
 from tuneyard.errors import KeyExpiresSoon, TuneyardError
+from tuneyard.gpu_commands import gpus
 from tuneyard.job_commands import jobs
 from tuneyard.job_life_commands import errors, events, logs, pause, predictions, resume
 from tuneyard.key_commands import keys
 from tuneyard.keys import redact
 from tuneyard.model_commands import models
-from tuneyard.options import connected, example, json_option, paged, show_page, width
+from tuneyard.options import connected, example, json_option, paged, show_page
 from tuneyard.pipeline_command import pipeline
-from tuneyard.shapes import HostSample
 from tuneyard.suite_commands import suites
 from tuneyard.test_commands import test, tests
 from tuneyard.train_commands import check, merge, train
@@ -81,6 +79,7 @@ for command in (
     models,
     datasets,
     suites,
+    gpus,
     auth,
     keys,
     users,
@@ -103,27 +102,6 @@ for command in (list_aliases, list_moves, promote, undo):
 def show_metrics(client: Client, job_id: str, limit: int, offset: int, as_json: bool) -> None:
     """Show a job's metrics by step."""
     show_page(client.metrics.list(job_id, limit, offset), as_json, display.metrics_table)
-
-
-@cli.group(epilog=example("gpus list"))
-def gpus() -> None:
-    """The team's GPUs."""
-
-
-@gpus.command("list", epilog=example("gpus list"))
-@json_option
-@connected
-def list_gpus(client: Client, as_json: bool) -> None:
-    """Show the newest reading of each host and its cards."""
-    hosts = client.gpus.list()
-    if as_json:
-        click.echo(TypeAdapter(list[HostSample]).dump_json(hosts, indent=2).decode())
-    elif hosts:
-        click.echo(display.gpus_table(hosts, datetime.now(UTC), width()))
-    else:
-        click.echo(
-            "No host has reported yet; `prefect deployment run collect-metrics/gpu` makes one.", err=True
-        )
 
 
 def run(arguments: Sequence[str]) -> int:

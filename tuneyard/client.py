@@ -11,7 +11,6 @@ pydantic's `ValidationError`. The first answer to a key that is about to expire 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -22,36 +21,16 @@ from tuneyard.access import Auth, Events, Keys, Users
 from tuneyard.aliases import Aliases
 from tuneyard.batch_tests import Suites, Tests
 from tuneyard.errors import Unavailable
+from tuneyard.gpus import Gpus
 from tuneyard.jobs import Jobs
 from tuneyard.kept import Artifacts, Datasets
 from tuneyard.kept_configs import Configs
 from tuneyard.metrics import Metrics
 from tuneyard.shapes import (
     Health,
-    HostSample,
-    HostSampleBatch,
-    Stored,
     System,
 )
 from tuneyard.wire import Wire
-
-Hosts = list[HostSample]
-
-
-class Gpus:
-    """Hosts and their cards."""
-
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
-
-    def push(self, samples: Sequence[HostSample]) -> Stored:
-        """Write 1 to 1000 readings."""
-        body = HostSampleBatch(samples=[*samples])
-        return self._wire.ask(Stored, "POST", "/api/v1/gpus/samples", body)
-
-    def list(self) -> Hosts:
-        """The newest reading of each host."""
-        return self._wire.ask(Hosts, "GET", "/api/v1/gpus")
 
 
 class Client:

@@ -219,12 +219,23 @@ class CollectConfig(Config):
     """One round of metric collection on the host that runs it."""
 
     readings: Whole = Field(3, ge=1, le=10_000)
-    interval_seconds: Real = Field(5.0, ge=0.05, le=3600)
+    interval_seconds: Real = Field(
+        5.0, ge=0.05, le=3600, description="They are taken where the clock shows a multiple of it."
+    )
+    relay: bool = Field(
+        False,
+        description="For the schedule: go on until the next round on this host has begun, with up to twice as many.",
+    )
+
+    @property
+    def most(self) -> int:
+        """How many readings at most."""
+        return self.readings * (2 if self.relay else 1)
 
     @property
     def seconds(self) -> float:
-        """How long the round takes."""
-        return self.readings * self.interval_seconds
+        """How long the round takes, at most."""
+        return self.most * self.interval_seconds
 
 
 class LookConfig(Config):

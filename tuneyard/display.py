@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from tuneyard.batch_shapes import BatchTest, Prediction
-from tuneyard.shapes import HostSample, Job, JobKind, MetricRow
+from tuneyard.shapes import Job, JobKind, MetricRow
 
 SHORTEST = 10
 _KINDS = {
@@ -303,29 +303,4 @@ def predictions_table(predictions: Iterable[Prediction], width: int) -> str:
         )
         for one in predictions
     ]
-    return table(columns, rows, width)
-
-
-def gpus_table(hosts: Iterable[HostSample], now: datetime, width: int) -> str:
-    columns = [
-        Column("HOST", elastic=True),
-        Column("GPU", right=True),
-        Column("NAME", elastic=True),
-        Column("USE", right=True),
-        Column("MEMORY GIB", right=True),
-        Column("TEMP", right=True),
-        Column("POWER", right=True),
-        Column("PROCS", right=True),
-        Column("TAKEN (UTC)"),
-    ]
-    rows: list[Sequence[object]] = []
-    for host in hosts:
-        taken = short_time(host.taken_at, now)
-        if not host.gpus:
-            rows.append((host.host, None, host.no_gpu or "no GPU", *(None,) * 5, taken))
-        for gpu in host.gpus:
-            memory = of_total(number(gpu.memory_used_gb, ".1f"), number(gpu.memory_total_gb, ".1f"))
-            use, heat = number(gpu.utilization_percent, ".0f", "%"), number(gpu.temperature_c, ".0f", " C")
-            power, name = number(gpu.power_w, ".0f", " W"), gpu.error or gpu.name
-            rows.append((host.host, gpu.index, name, use, memory, heat, power, len(gpu.process_pids), taken))
     return table(columns, rows, width)

@@ -11,6 +11,7 @@ import click
 from tuneyard import display, watch
 from tuneyard.batch_shapes import BatchTest
 from tuneyard.client import Client
+from tuneyard.display_gpus import account_card, account_table
 from tuneyard.exit_codes import INTERRUPTED, NOT_WELL
 from tuneyard.options import (
     WATCHING_PATIENCE,
@@ -51,8 +52,20 @@ def list_jobs(
 @json_option
 @connected
 def show_job(client: Client, job_id: str, as_json: bool) -> None:
-    """Show one job."""
-    show(client.jobs.get(job_id), as_json, display.job_card)
+    """Show one job, and what it has had of cards; that alone, as JSON: `tuneyard jobs gpu`."""
+    job = client.jobs.get(job_id)
+    show(job, as_json, display.job_card)
+    if not as_json and job.host is not None and (had := account_card(client.jobs.gpu(job_id))):
+        click.echo(had)
+
+
+@jobs.command("gpu", epilog=example("jobs gpu 01KA1B2C3D4E5F6G7H8J9K0MNP"))
+@click.argument("job_id", metavar="ID")
+@json_option
+@connected
+def show_gpu(client: Client, job_id: str, as_json: bool) -> None:
+    """Show what a job has had of cards: hours, use, energy, memory, cost."""
+    show(client.jobs.gpu(job_id), as_json, account_table)
 
 
 @jobs.command("watch", epilog=example("jobs watch 01KA1B2C3D4E5F6G7H8J9K0MNP"))

@@ -25,6 +25,7 @@ from tuneyard.shapes import (
     JobEventBatch,
     JobEventKind,
     JobFacts,
+    JobGpu,
     JobKind,
     JobStatus,
     Launched,
@@ -169,6 +170,10 @@ class Jobs:
 
     def get(self, job_id: str) -> Job:
         return self._wire.ask(Job, "GET", object_path("jobs", job_id))
+
+    def gpu(self, job_id: str) -> JobGpu:
+        """What the job has had of cards: hours, use, energy, memory and cost."""
+        return self._wire.ask(JobGpu, "GET", object_path("jobs", job_id, "gpu"))
 
     def claim(self, job_id: str, claim: Claim) -> Claimed:
         """Take the job for a new attempt; the job token before it is dead."""

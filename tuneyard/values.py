@@ -100,6 +100,8 @@ Weight = Annotated[float, Field(ge=0.001, le=1000), BeforeValidator(_a_number)]
 Gigabytes = Annotated[float, Field(ge=0.01, le=100_000), BeforeValidator(_a_number)]
 Share = Annotated[float, Field(ge=0, le=1), BeforeValidator(_a_number)]
 Number = Annotated[float | None, BeforeValidator(_finite_or_none)]
+Counter = Annotated[float | None, Field(ge=-1e12, le=1e12), BeforeValidator(_finite_or_none)]
+Interval = Annotated[float, Field(gt=0, le=86_400), BeforeValidator(_a_number)]
 Utc = Annotated[datetime, AfterValidator(_as_utc)]
 Time = Annotated[Utc, BeforeValidator(_a_time), Field(json_schema_extra={"pattern": _NO_LIMITS})]
 

@@ -1,22 +1,11 @@
 """The audit trail: an event beside every act, in the transaction of the act."""
 
-import logging
 from typing import Any
 
 from sqlmodel import Session
 
 from api.access.caller import Caller, JobCaller
-from api.tables import AuditEvent, Job
-from tuneyard.shapes import JobKind
-
-log = logging.getLogger("tuneyard.api")
-OPERATIONS = {
-    JobKind.FINETUNE: "train",
-    JobKind.BATCH_TEST: "batch_test",
-    JobKind.CHECK: "check",
-    JobKind.MERGE: "merge",
-    JobKind.PIPELINE: "pipeline",
-}
+from api.tables import AuditEvent
 
 
 def record_event(
@@ -60,17 +49,3 @@ def record_host_event(
             details=details,
         )
     )
-
-
-def log_operation(who: Caller, job: Job) -> None:
-    """Say in the log that work was asked for, once it is recorded.
-
-    `cost_estimate` is null: there is no tariff yet to estimate by.
-    """
-    fields = {
-        "operation": OPERATIONS[JobKind(job.kind)],
-        "key_prefix": who.id if who.kind == "key" else None,
-        "job_id": job.id,
-        "cost_estimate": None,
-    }
-    log.info("ml_operation", extra=fields)

@@ -11,7 +11,6 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ValidationError
 
 from api import tables
-from api.access.audit import log_operation
 from api.access.auth import DatabaseDep, PepperDep, needs, token_holder
 from api.access.caller import Caller, JobCaller
 from api.access.owned import Limit, Offset, demand_own, find, hold_job, own_job, owned_job
@@ -29,6 +28,7 @@ from api.lifecycle import Event
 from api.metric_store import history, newest
 from api.moves import move
 from api.openapi_words import OWN_WORDS
+from api.operation_log import OperationLogDep
 from api.problems import Problem
 from api.routes.jobs import StatusFilter, jobs_page, record_job
 from api.routes.metrics import ManyPoints, report
@@ -79,7 +79,11 @@ def shape_of(shape: type[Model], fields: Open) -> Model:
 
 @router.post("/api/training/local/jobs", **OWN_WORDS)
 def create_job(
-    caller: TrainingWriter, database: DatabaseDep, pepper: PepperDep, body: JobBody = None
+    caller: TrainingWriter,
+    database: DatabaseDep,
+    pepper: PepperDep,
+    operations: OperationLogDep,
+    body: JobBody = None,
 ) -> Open:
     """Record a job with the token its trainer will write with: the client's, if it is one, else ours."""
     given = object_in(body)
@@ -97,7 +101,7 @@ def create_job(
     token = sent if isinstance(sent, str) and is_job_token(sent) else mint_job_token()
     with database.writing() as session:
         job, _ = record_job(session, caller, new, token_digest=pepper.digest(token))
-    log_operation(caller, job)
+    operations.add(caller, job)
     return {
         "success": True,
         "persisted": True,

@@ -28,6 +28,7 @@ from api.dialects.finetunelab_bodies import (
 from api.dialects.finetunelab_words import batch_test_in_words, prediction_in_words, status_in_words
 from api.lifecycle import IllegalMove
 from api.openapi_words import OWN_WORDS
+from api.operation_log import OperationLogDep
 from api.prediction_store import predictions_of
 from api.problems import Problem
 from api.routes.batch_test_life import delete_tests, put_away
@@ -57,7 +58,13 @@ def read_test(pair: TestingRun, database: DatabaseDep) -> Open:
 
 
 @router.post("/run", **_WORDS)
-def run_test(caller: Tester, database: DatabaseDep, launches: LaunchesDep, body: TestBody = None) -> Open:
+def run_test(
+    caller: Tester,
+    database: DatabaseDep,
+    launches: LaunchesDep,
+    operations: OperationLogDep,
+    body: TestBody = None,
+) -> Open:
     """Start a batch test. `total_prompts` is null where only the run can count them."""
     given = object_in(body).get("config")
     if not isinstance(given, dict):
@@ -73,7 +80,7 @@ def run_test(caller: Tester, database: DatabaseDep, launches: LaunchesDep, body:
         raise Problem(400, "judge_config requires session auth: disable it, or log in")
     with database.reading() as session:
         config = _config(session, caller.workspace_id, asked)
-    (job, _), _ = start_test(database, launches, caller, config)
+    (job, _), _ = start_test(database, launches, operations, caller, config)
     return {
         "success": True,
         "test_run_id": job.id,

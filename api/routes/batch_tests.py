@@ -6,13 +6,13 @@ from fastapi import APIRouter, Depends, Query, Response
 from sqlmodel import Session, col, select
 
 from api import tables
-from api.access.audit import log_operation
 from api.access.auth import DatabaseDep, needs
 from api.access.caller import Caller, JobCaller
 from api.access.owned import JobId, Limit, Offset, find, hold_job, own_job, page
 from api.lifecycle import Event
 from api.moves import move
 from api.openapi_words import or_again
+from api.operation_log import OperationLogDep
 from api.prediction_store import Sought, predictions_of, store
 from api.problems import Problem
 from api.routes.jobs import StatusFilter, record_job
@@ -72,6 +72,7 @@ def create_test(
     caller: Annotated[Caller, needs("tests:write")],
     new: NewBatchTest,
     database: DatabaseDep,
+    operations: OperationLogDep,
     response: Response,
 ) -> BatchTest:
     """Record a batch test. The same `flow_run_id` again answers the one that is there, with 200."""
@@ -91,7 +92,7 @@ def create_test(
         if is_new:
             run.suite, run.suite_id = new.suite, new.suite_id
     if is_new:
-        log_operation(caller, row)
+        operations.add(caller, row)
     else:
         response.status_code = 200
     return shown_test((row, run))

@@ -51,6 +51,8 @@ def _learn(job: tables.Job, beat: Heartbeat) -> None:
     if beat.pids is not None:
         job.pids = beat.pids
     if beat.gpu_uuids:
+        if job.gpu_uuids != beat.gpu_uuids or job.gpu_released_at is not None:
+            job.gpu_leased_at = job.heartbeat_at
         job.gpu_uuids, job.gpu_released_at = beat.gpu_uuids, None
     elif beat.gpu_uuids is not None and job.gpu_uuids and job.gpu_released_at is None:
         job.gpu_released_at = job.heartbeat_at

@@ -9,7 +9,7 @@ from sqlmodel import Session, col
 from sqlmodel.sql.expression import SelectOfScalar
 
 from api import tables
-from api.access.audit import log_operation, record_event
+from api.access.audit import record_event
 from api.access.auth import DatabaseDep, PepperDep, needs
 from api.access.caller import Caller, JobCaller
 from api.access.owned import (
@@ -30,6 +30,7 @@ from api.job_history import note
 from api.lifecycle import Event
 from api.moves import await_run, begin_attempt, move
 from api.openapi_words import or_again
+from api.operation_log import OperationLogDep
 from api.problems import Problem
 from api.strict_json import StrictRoute
 from api.waiting import shown_job, shown_jobs
@@ -55,13 +56,17 @@ RunId = Annotated[str, Query(max_length=64, pattern=r"^[^\x00]*$")]
 
 @router.post("", status_code=201, responses=or_again(Job))
 def create_job(
-    caller: Annotated[Caller, needs("jobs:write")], new: NewJob, database: DatabaseDep, response: Response
+    caller: Annotated[Caller, needs("jobs:write")],
+    new: NewJob,
+    database: DatabaseDep,
+    operations: OperationLogDep,
+    response: Response,
 ) -> Job:
     """Record a job. The same `flow_run_id` again answers the job that is there, with 200."""
     with database.writing() as session:
         job, is_new = record_job(session, caller, new)
     if is_new:
-        log_operation(caller, job)
+        operations.add(caller, job)
     else:
         response.status_code = 200
     return Job.model_validate(job)

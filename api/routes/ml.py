@@ -5,7 +5,6 @@ from typing import Annotated, cast
 from fastapi import APIRouter, Response
 
 from api import tables
-from api.access.audit import log_operation
 from api.access.auth import DatabaseDep, LaunchesDep, needs
 from api.access.caller import Caller
 from api.access.owned import owned
@@ -23,6 +22,7 @@ from api.database import Database
 from api.job_starts import start_or_fail
 from api.launches import Launches
 from api.openapi_words import or_again
+from api.operation_log import OperationLog, OperationLogDep
 from api.problems import Problem
 from api.routes.batch_tests import Run, find_run, shown_test
 from api.routes.jobs import record_job
@@ -50,7 +50,12 @@ Tester = Annotated[Caller, needs("tests:write")]
 
 @router.post("/$train", status_code=202, responses=or_again(Job) | {404: {}})
 def train(
-    caller: Writer, asked: TrainRequest, database: DatabaseDep, launches: LaunchesDep, response: Response
+    caller: Writer,
+    asked: TrainRequest,
+    database: DatabaseDep,
+    launches: LaunchesDep,
+    operations: OperationLogDep,
+    response: Response,
 ) -> Job:
     """Record a fine-tune and have it run; the same `id` again answers the job that is there, with 200.
 
@@ -63,7 +68,7 @@ def train(
         )
         demand_known(session, caller.workspace_id, config)
     new = _new_job(JobKind.FINETUNE, config, asked.name, asked.id)
-    job, is_new = launch(database, launches, caller, new)
+    job, is_new = launch(database, launches, operations, caller, new)
     if not is_new:
         response.status_code = 200
     return Job.model_validate(job)
@@ -71,7 +76,12 @@ def train(
 
 @router.post("/$merge", status_code=202, responses=or_again(Job) | {404: {}})
 def merge(
-    caller: Writer, asked: MergeRequest, database: DatabaseDep, launches: LaunchesDep, response: Response
+    caller: Writer,
+    asked: MergeRequest,
+    database: DatabaseDep,
+    launches: LaunchesDep,
+    operations: OperationLogDep,
+    response: Response,
 ) -> Job:
     """Have an adapter added into its base model; the same `id` again answers the job that is there, with 200."""
     with database.reading() as session:
@@ -87,7 +97,7 @@ def merge(
         config=config.model_dump(mode="json"),
         max_restarts=config.max_restarts,
     )
-    job, is_new = launch(database, launches, caller, new)
+    job, is_new = launch(database, launches, operations, caller, new)
     if not is_new:
         response.status_code = 200
     return Job.model_validate(job)
@@ -99,6 +109,7 @@ def pipeline(
     asked: PipelineRequest,
     database: DatabaseDep,
     launches: LaunchesDep,
+    operations: OperationLogDep,
     response: Response,
 ) -> Job:
     """Have a model fine-tuned, tested beside what it came from, and promoted where it is better; the same `id` again
@@ -117,7 +128,7 @@ def pipeline(
         config=config.model_dump(mode="json"),
         max_restarts=config.max_restarts,
     )
-    job, is_new = launch(database, launches, caller, new)
+    job, is_new = launch(database, launches, operations, caller, new)
     if not is_new:
         response.status_code = 200
     return Job.model_validate(job)
@@ -125,7 +136,12 @@ def pipeline(
 
 @router.post("/$test", status_code=202, responses=or_again(BatchTest) | {404: {}})
 def test(
-    caller: Tester, asked: TestRequest, database: DatabaseDep, launches: LaunchesDep, response: Response
+    caller: Tester,
+    asked: TestRequest,
+    database: DatabaseDep,
+    launches: LaunchesDep,
+    operations: OperationLogDep,
+    response: Response,
 ) -> BatchTest:
     """Record a batch test and have it run; the same `id` again answers the one that is there, with 200."""
     config = asked.config
@@ -133,7 +149,7 @@ def test(
         with database.reading() as session:
             kept = kept_config(session, caller.workspace_id, JobKind.BATCH_TEST, asked.config_id or "")
         config = cast(BatchTestConfig, kept)
-    run, is_new = start_test(database, launches, caller, config, asked.name, asked.id)
+    run, is_new = start_test(database, launches, operations, caller, config, asked.name, asked.id)
     if not is_new:
         response.status_code = 200
     return shown_test(run)
@@ -142,6 +158,7 @@ def test(
 def start_test(
     database: Database,
     launches: Launches,
+    operations: OperationLog,
     caller: Caller,
     config: BatchTestConfig,
     name: str | None = None,
@@ -164,14 +181,18 @@ def start_test(
         total_steps=size and min(size, config.prompt_limit or size),
         max_restarts=config.max_restarts,
     )
-    job, is_new = launch(database, launches, caller, new)
+    job, is_new = launch(database, launches, operations, caller, new)
     with database.reading() as session:
         return find_run(session, caller.workspace_id, job.id), is_new
 
 
 @router.post("/$validate", responses={404: {}})
 def validate(
-    caller: Writer, asked: ValidateRequest, database: DatabaseDep, launches: LaunchesDep
+    caller: Writer,
+    asked: ValidateRequest,
+    database: DatabaseDep,
+    launches: LaunchesDep,
+    operations: OperationLogDep,
 ) -> Validation:
     """Look at a config without running it. The rest of a fine-tune's, which only a host with the model can see, is
     looked at by `run`."""
@@ -190,7 +211,7 @@ def validate(
     valid = not any(one.severity == "error" for one in found)
     job = None
     if asked.run and valid and isinstance(config, FinetuneConfig):
-        row, _ = launch(database, launches, caller, _new_job(JobKind.CHECK, config))
+        row, _ = launch(database, launches, operations, caller, _new_job(JobKind.CHECK, config))
         job = Job.model_validate(row)
     return Validation(valid=valid, diagnostics=found, job=job)
 
@@ -209,7 +230,9 @@ def _new_job(
     )
 
 
-def launch(database: Database, launches: Launches, caller: Caller, new: NewJob) -> tuple[tables.Job, bool]:
+def launch(
+    database: Database, launches: Launches, operations: OperationLog, caller: Caller, new: NewJob
+) -> tuple[tables.Job, bool]:
     """The job, with the run that Prefect made for it, and whether it is new.
 
     Raises:
@@ -223,7 +246,7 @@ def launch(database: Database, launches: Launches, caller: Caller, new: NewJob) 
     if not is_new:
         _demand_same(job, new)
         return job, False
-    log_operation(caller, job)
+    operations.add(caller, job)
     return start_or_fail(database, launches, caller, job), True
 
 
