@@ -107,3 +107,9 @@ def test_an_endpoint_is_asked_for_no_likelihoods(asked: dict[str, Any]) -> None:
     schema = jsonschema_rs.validator_for(BatchTestConfig.model_json_schema())
     assert schema.is_valid({"model": "m", "suite": "s", **asked})
     assert not schema.is_valid({"model": "endpoint:block", "suite": "s", **asked})
+
+
+def test_a_scorer_by_its_name_is_in_the_form_that_prefect_checks() -> None:
+    schema = jsonschema_rs.validator_for(BatchTestConfig.model_json_schema())
+    assert schema.is_valid({"model": "m", "suite": "s", "scorers": ["numeric", {"kind": "exact"}]})
+    assert not schema.is_valid({"model": "m", "suite": "s", "scorers": ["judge"]})

@@ -141,26 +141,40 @@ def _by_name(value: Any) -> Any:
     return {"kind": value} if isinstance(value, str) else value
 
 
-Scorer = Annotated[
-    Annotated[
-        Exact
-        | NormalizedExact
-        | Contains
-        | Matches
-        | Numeric
-        | Choice
-        | ChoiceLikelihood
-        | JsonValid
-        | JsonSchema
-        | Bleu
-        | Chrf
-        | RougeL
-        | Similarity
-        | Judge,
-        Field(discriminator="kind"),
-    ],
-    BeforeValidator(_by_name),
+_Form = Annotated[
+    Exact
+    | NormalizedExact
+    | Contains
+    | Matches
+    | Numeric
+    | Choice
+    | ChoiceLikelihood
+    | JsonValid
+    | JsonSchema
+    | Bleu
+    | Chrf
+    | RougeL
+    | Similarity
+    | Judge,
+    Field(discriminator="kind"),
 ]
+# What needs nothing but its name; a judge needs its endpoint.
+_Name = Literal[
+    "exact",
+    "normalized_exact",
+    "contains",
+    "regex",
+    "numeric",
+    "choice",
+    "choice_likelihood",
+    "json_valid",
+    "json_schema",
+    "bleu",
+    "chrf",
+    "rouge_l",
+    "similarity",
+]
+Scorer = Annotated[_Form, BeforeValidator(_by_name, json_schema_input_type=_Form | _Name)]
 
 
 def named(scorers: Sequence[Scorer]) -> list[tuple[str, Scorer]]:
