@@ -144,7 +144,11 @@ class PlatformJudge(BaseModel):
     model_config = OPEN
     __pydantic_extra__: dict[str, Anything]
 
-    enabled: Flag = False
+    enabled: Flag = Field(
+        False,
+        description="true is for people who are logged in: a key is refused.",
+        json_schema_extra={"const": False},
+    )
     model: Text | None = None
     criteria: list[Text] | None = None
 
