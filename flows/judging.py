@@ -71,10 +71,6 @@ def _ask(
     run.at(f"{endpoint.model} at {endpoint.base_url} judges {len(asked)} answers")
     manner = replace(manner_of(config), temperature=0.0, top_p=1.0, top_k=0, most_tokens=MOST_TOKENS)
     best = {one.prompt_index: by.best for one, by in asked}
-    chats = [
-        Chat(one.prompt_index, judging(by, prompts[one.prompt_index], one.response or ""))
-        for one, by in asked
-    ]
 
     def check(index: int, reply: str) -> str | None:
         return fault_of(reply, best[index])
@@ -86,7 +82,15 @@ def _ask(
 
     file = AnswerFile(replies)
     before = sum(reply.prompt_index not in best for reply in file.answered())
+    chats = _chats(asked, prompts)
     run_alongside(lambda: ask_all(endpoint, chats, manner, file, run.log.info, check), look)
+
+
+def _chats(asked: list[Asked], prompts: list[Prompt]) -> list[Chat]:
+    return [
+        Chat(one.prompt_index, judging(by, prompts[one.prompt_index], one.response or ""))
+        for one, by in asked
+    ]
 
 
 def _record(
