@@ -66,7 +66,15 @@ def what_differs(baseline: Run, candidate: Run) -> list[str]:
     """Notes on settings that are not the same."""
     old, new = baseline[0].config, candidate[0].config
     pairs = [(name, setting(old, name), setting(new, name)) for name in HOW_ANSWERED]
-    notes = [f"{name} differs: {first} and {second}" for name, first, second in pairs if first != second]
+    notes = [
+        f"{name} differs: {_said(first)} and {_said(second)}"
+        for name, first, second in pairs
+        if first != second
+    ]
     if "fast" in (setting(old, "precision"), setting(new, "precision")):
         notes.append("precision fast: an answer can change with its neighbours in the batch")
     return notes
+
+
+def _said(value: Any) -> str:
+    return "none" if value is None else str(value)

@@ -138,7 +138,7 @@ def test_settings_that_differ_are_noted(office: Office) -> None:
     assert notes == [
         "precision differs: exact and fast",
         "seed differs: 42 and 7",
-        "prompt_limit differs: None and 40",
+        "prompt_limit differs: none and 40",
         "precision fast: an answer can change with its neighbours in the batch",
         "left out: 10 prompts that only the baseline answered, 0 only the candidate",
     ]
