@@ -110,7 +110,7 @@ class Relay:
 
     def look(self) -> None:
         """Score and record what is new; a progress bar shows how far it is."""
-        lines = [json.loads(line) for line in self._answers.new_lines()]
+        lines = [storable(json.loads(line)) for line in self._answers.new_lines()]
         scored = [
             scored_answer(line, self._prompts[line["prompt_index"]], self._config.scorers) for line in lines
         ]
@@ -118,6 +118,12 @@ class Relay:
         if scored and self._run.progress.due("progress", BAR_SECONDS):
             test = self._run.service.tests.get(self._run.job.id)
             self._run.progress.bar(100.0 * _done(test) / (test.total_prompts or 1), in_words(test))
+
+
+def storable(line: dict[str, Any]) -> dict[str, Any]:
+    """A line of answers.jsonl without NUL, which models say now and then and PostgreSQL takes in no text."""
+    said = line["response"]
+    return {**line, "response": said and said.replace("\x00", "\N{REPLACEMENT CHARACTER}")}
 
 
 def record_answers(run: JobRun, predictions: list[NewPrediction]) -> None:
