@@ -122,7 +122,7 @@ class Relay:
         self.look()
 
     def _new(self) -> list[NewPrediction]:
-        lines = [json.loads(line) for line in self._answers.new_lines()]
+        lines = [storable(json.loads(line)) for line in self._answers.new_lines()]
         return [
             scored_answer(line, self._prompts[line["prompt_index"]], self._config.scorers) for line in lines
         ]
@@ -134,6 +134,12 @@ class Relay:
         if scored and self._run.progress.due("progress", BAR_SECONDS):
             test = self._run.service.tests.get(self._run.job.id)
             self._run.progress.bar(100.0 * _done(test) / (test.total_prompts or 1), in_words(test))
+
+
+def storable(line: dict[str, Any]) -> dict[str, Any]:
+    """A line of answers.jsonl without NUL, which models say now and then and PostgreSQL takes in no text."""
+    said = line["response"]
+    return {**line, "response": said and said.replace("\x00", "\N{REPLACEMENT CHARACTER}")}
 
 
 def record_answers(run: JobRun, predictions: list[NewPrediction], patience: float | None = None) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from flows.answering import plan_of, refuse_engine
+from flows.answering import plan_of, refuse_engine, scored_answer, storable
 from tasks.answers import (
     Answer,
     AnswerFile,
@@ -27,6 +27,7 @@ from tests.tiny_model import CHAT_TEMPLATE, make_tiny_model
 from tuneyard.batch_configs import BatchTestConfig
 from tuneyard.batch_shapes import Prompt
 from tuneyard.errors import BadInput, OutOfMemory
+from tuneyard.scorers import Exact
 
 PROMPTS = ["March", "Write as an ISO date: March 5th, 2031", "the 12th of May 1999 " * 3, "user", "x y z"]
 
@@ -259,6 +260,14 @@ def test_a_long_backlog_of_answers_is_read_whole(tmp_path: Path) -> None:
         more.write("\n")
     assert tail.new_lines() == ['{"half']
     assert tail.new_lines() == []
+
+
+def test_what_no_database_takes_is_replaced_before_an_answer_is_recorded() -> None:
+    line = {"prompt_index": 0, "error": None}
+    assert storable({**line, "response": "a\x00b"})["response"] == "a\ufffdb"
+    assert storable({**line, "response": None})["response"] is None
+    said = storable({**line, "response": "\x00"})
+    assert scored_answer(said, Prompt(prompt="x", expected="y"), [Exact()]).passed is False
 
 
 @pytest.mark.parametrize(("gpus", "problem"), [(0, "set gpus to 1"), (1, "the extra `vllm`")])
