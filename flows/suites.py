@@ -36,9 +36,7 @@ def take_tests(run: JobRun, config: FinetuneConfig) -> list[Prompt]:
     """The prompts that the model in training is to answer; none where the config asks for no tests."""
     if config.tests is None:
         return []
-    if config.distributed == "fsdp" and config.gpus > 1:
-        problem = "with distributed: fsdp no process holds the model whole, and nothing can answer: use ddp"
-        raise BadInput(problem, field="tests")
+    refuse_parted(config)
     suite = suite_of(run, config.tests.suite)
     prompts = (suite.prompts or [])[: config.tests.prompt_limit]
     try:
@@ -47,6 +45,13 @@ def take_tests(run: JobRun, config: FinetuneConfig) -> list[Prompt]:
         raise BadInput(problem.problem, field=f"tests.{problem.field}") from None
     run.log.info("Tests while training: suite %s version %s (%s)", suite.name, suite.version, suite.id)
     return prompts
+
+
+def refuse_parted(config: FinetuneConfig) -> None:
+    """Raises BadInput where no process will hold the model whole."""
+    if config.tests is not None and config.distributed == "fsdp" and config.gpus > 1:
+        problem = "with distributed: fsdp no process holds the model whole, and none can answer: use ddp"
+        raise BadInput(problem, field="tests")
 
 
 def suite_of(run: JobRun, suite: str) -> Suite:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -68,8 +68,11 @@ class TrainingSuite:
     def has_answered(self, step: int) -> bool:
         """Whether every prompt has its answer of this step."""
         lines = self._spool.read_text(encoding="utf-8").splitlines() if self._spool.exists() else []
-        answers = [json.loads(line) for line in lines if line.endswith("}")]
-        there = {answer["prompt_index"] for answer in answers if answer["step"] == step}
+        there = set()
+        for line in lines:
+            with suppress(ValueError):  # half a line, of a process that was killed
+                answer = json.loads(line)
+                there |= {answer["prompt_index"]} if answer["step"] == step else set()
         return len(there) == len(self._prompts)
 
     def answer(self, step: int, epoch: float | None, *, breakable: bool) -> bool:
