@@ -34,8 +34,8 @@ def ask(run: JobRun, config: BatchTestConfig, prompts: list[Prompt]) -> None:
     file = AnswerFile(relay.file)
     chats = [chat_of(at, prompt) for at, prompt in enumerate(prompts)]
     manner = manner_of(config)
-    run_alongside(lambda: ask_all(endpoint, chats, manner, file, run.log.info), relay.look)
-    relay.look()
+    with relay.to_the_end():
+        run_alongside(lambda: ask_all(endpoint, chats, manner, file, run.log.info), relay.look)
 
 
 def open_endpoint(named: str, field: str) -> Endpoint:
