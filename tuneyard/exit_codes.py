@@ -23,7 +23,7 @@ NOT_FOUND = 5
 AWAY = 6
 INTERRUPTED = 7
 UNDECIDED = 8
-NO_EFFECT = REFUSED  # of `tests compare` alone
+NO_EFFECT = 9
 
 # Below 126, which the shell keeps for itself.
 MEANINGS = f"""\
@@ -31,12 +31,12 @@ MEANINGS = f"""\
   {UNEXPECTED}  something unexpected, or a text that is no API key
   {WRONG}  wrong usage or bad input, or the object's state does not allow it
   {NOT_WELL}  the job or test did not end well, or the candidate is worse
-  {REFUSED}  the key or password was refused, or lacks the permission;
-     of `tests compare` also: the fine-tune had no effect
+  {REFUSED}  the key or password was refused, or lacks the permission
   {NOT_FOUND}  not found
   {AWAY}  the API cannot be reached, or is too busy or broken to answer
   {INTERRUPTED}  interrupted
-  {UNDECIDED}  a comparison has too little to go by"""
+  {UNDECIDED}  a comparison has too little to go by
+  {NO_EFFECT}  a fine-tune had no effect"""
 
 _CODES: dict[type[TuneyardError], int] = {
     BadInput: WRONG,
