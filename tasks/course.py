@@ -23,7 +23,8 @@ from tasks.memory import Batch
 from tasks.pulse import CANCEL, CANCELLED, GO_ON, Pulse
 from tasks.report import RunReport
 from tasks.sharding import gathered, is_sharded
-from tasks.suite_rounds import SuiteRounds, TrainingSuite
+from tasks.suite_rounds import SuiteRounds
+from tasks.training_suite import TrainingSuite
 from tuneyard.batch_shapes import Prompt
 from tuneyard.configs import FinetuneConfig
 from tuneyard.errors import OutOfMemory, WorkFailed
