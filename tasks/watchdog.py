@@ -46,10 +46,13 @@ class Watchdog:
         self._going_on: set[str] = set()
 
     def see(self, point: MetricPoint, now: float) -> list[Firing]:
-        """What a new point of the run shows. One that is told again, after a restart, is no progress."""
+        """What a new point of the run shows. One that is told again, after a restart, is no progress; one that says
+        nothing of the loss, but a suite's score, shows nothing else."""
         if self._step is None or point.step > self._step:
             self._step, self._moved = point.step, now
             self._going_on.discard("stall")
+        if "train_loss" not in point.model_fields_set:
+            return []
         fired = [self._nan(point), self._spike(point)]
         if point.train_loss is not None and math.isfinite(point.train_loss):
             self._losses.append(point.train_loss)
@@ -70,7 +73,7 @@ class Watchdog:
         return wrong and not before
 
     def _nan(self, point: MetricPoint) -> Firing | None:
-        """Every point of a trainer has both numbers; its shape has None for one that is not finite."""
+        """A point with a loss has both numbers; its shape has None for one that is not finite."""
         numbers = {"loss": point.train_loss, "gradient's norm": point.grad_norm}
         bad = [name for name, value in numbers.items() if value is None or not math.isfinite(value)]
         if not self._begins("nan", wrong=bool(bad)):

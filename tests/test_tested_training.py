@@ -44,7 +44,7 @@ def test_a_fine_tune_s_answers_and_scores_are_kept_by_step(stack: Stack, config:
     ("change", "said"),
     [
         ({"scorers": [{"kind": "judge", "endpoint": "e"}]}, "tests.scorers.0"),
-        ({"scorers": ["choice"]}, "tests.prompts.0.choices"),
+        ({"scorers": [{"kind": "choice"}]}, "tests.prompts.0.choices"),
         ({"suite": "no-such-suite"}, "no-such-suite"),
     ],
 )

@@ -60,6 +60,10 @@ def test_a_gradient_that_is_no_number_fires_too() -> None:
     assert firing.message == "At step 7 the gradient's norm is not a finite number"
 
 
+def test_a_point_with_a_suite_s_score_alone_is_no_fault() -> None:
+    assert Watchdog(CALM, 0.0).see(MetricPoint(step=7, extra={"test_score": 0.5}), 1.0) == []
+
+
 @given(st.floats(0.01, 20), st.floats(0, 0.99), st.integers(0, 300))
 def test_a_loss_that_only_falls_never_fires(first: float, part: float, count: int) -> None:
     assert seen([first * (part + (1 - part) / step) for step in range(1, count + 1)]) == []
