@@ -455,7 +455,7 @@ class TestRun(SQLModel, table=True):
     passed_prompts: int = Field(default=0, sa_type=BIG)
     scored_prompts: int = Field(default=0, sa_type=BIG)
     score_sum: float = 0.0
-    weight_sum: float = 0.0
+    weight_sum: float = Field(default=0.0, sa_column_kwargs={"server_default": "0"})
     archived_at: datetime | None = _time()
 
     @property

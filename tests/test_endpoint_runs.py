@@ -138,7 +138,7 @@ def test_what_cannot_be_asked_of_an_endpoint_fails_with_one_clear_error(
     assert {job.status for job in jobs.values()} == {"failed"}
     assert "there is no endpoint's credentials block called 'nobody'" in (jobs["no block"].error or "")
     assert (jobs["no judge"].error or "").startswith("scorers: there is no endpoint's credentials block")
-    assert (jobs["likelihood"].error or "").startswith("scorers: ")
+    assert (jobs["likelihood"].error or "").startswith("scorers.0: an endpoint gives no likelihoods")
     assert not fake.asked
 
 

@@ -195,7 +195,9 @@ def test_a_host_can_have_its_cards_read_by_a_schedule_of_its_own(stack: Stack) -
             words, env=stack.environment, cwd=REPOSITORY, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.endswith("--work-queue jobs --work-queue monitoring --work-queue host-gpu-7\n")
+    assert done.stdout.endswith(
+        "--work-queue jobs --work-queue pipelines --work-queue monitoring --work-queue host-gpu-7\n"
+    )
     own, general = (
         httpx.get(f"{stack.prefect_url}/deployments/name/collect-metrics/{name}").json()
         for name in ("gpu-7", "gpu")

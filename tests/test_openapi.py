@@ -26,8 +26,9 @@ from tests.prefect_fixtures import prefect_server as prefect_server
 
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 ADMIN = "an-admin-s-key-that-no-route-can-revoke"
-# The same operations are under /api/v1 as well; a refused log-in takes a quarter of a second.
-SHORT = ["--exclude-path-regex", "^/api-keys|auth/login"]
+# The same operations are under /api/v1 as well; a refused log-in takes a quarter of a second; kept configs and
+# pipelines are made of the forms of $train and $test, which are asked.
+SHORT = ["--exclude-path-regex", r"^/api-keys|auth/login|/configs|\$pipeline"]
 
 
 def unlimited(home: Path, prefect: StandIn, database: str | None = None) -> Settings:
