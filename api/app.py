@@ -13,9 +13,10 @@ from api.access.door import Door
 from api.access.pepper import load_pepper
 from api.access.rate_limits import RateLimits
 from api.database import Database
-from api.dialects import finetunelab, finetunelab_control, finetunelab_keys
+from api.dialects import finetunelab, finetunelab_control, finetunelab_keys, finetunelab_metrics
 from api.kept_place import Place
 from api.launches import Launches
+from api.metric_store import MetricStore
 from api.openapi_words import describe
 from api.problems import answer_with_problems
 from api.request_log import RequestLog, log_to_stderr
@@ -75,6 +76,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.place = Place(settings.artifacts)
     app.state.launches = Launches(settings)
+    app.state.metrics = MetricStore(database)
     app.state.door = Door(database, pepper, DeclaredKeys(settings, pepper), RateLimits(settings))
     app.include_router(system.public)
     app.include_router(api_keys.router)
@@ -83,6 +85,7 @@ def create_app(settings: Settings) -> FastAPI:
         canonical.include_router(resource.router)
     app.include_router(canonical)
     app.include_router(finetunelab.router)
+    app.include_router(finetunelab_metrics.router)
     app.include_router(finetunelab_control.router)
     app.include_router(finetunelab_keys.router)
     every_route_declares(app)
@@ -97,6 +100,7 @@ def create_app(settings: Settings) -> FastAPI:
 async def _running(app: FastAPI) -> AsyncIterator[None]:
     app.state.door.usage.start()
     yield
+    await run_in_threadpool(app.state.metrics.stop)
     await run_in_threadpool(app.state.door.usage.stop)
     app.state.door.limits.close()
     app.state.launches.close()

@@ -30,6 +30,7 @@ from api.access.permissions import PERMISSIONS
 from api.database import Database
 from api.kept_place import Place
 from api.launches import Launches
+from api.metric_store import MetricStore
 from api.problems import Problem, answer_to, problem_answer
 from api.settings import Settings
 from api.tables import now
@@ -70,6 +71,11 @@ async def _place(request: Request) -> Place:
     return place
 
 
+async def _metrics(request: Request) -> MetricStore:
+    store: MetricStore = request.app.state.metrics
+    return store
+
+
 async def _settings(request: Request) -> Settings:
     settings: Settings = request.app.state.settings
     return settings
@@ -78,6 +84,7 @@ async def _settings(request: Request) -> Settings:
 DoorDep = Annotated[Door, Depends(_door)]
 DatabaseDep = Annotated[Database, Depends(_database)]
 LaunchesDep = Annotated[Launches, Depends(_launches)]
+MetricsDep = Annotated[MetricStore, Depends(_metrics)]
 PlaceDep = Annotated[Place, Depends(_place)]
 SettingsDep = Annotated[Settings, Depends(_settings)]
 PepperDep = Annotated[Pepper, Depends(_pepper)]
@@ -128,7 +135,7 @@ def find_caller(request: Request, door: Door) -> Caller:
     raise Problem(401, "Missing authorization header")
 
 
-def _known(request: Request, door: Door, find: Callable[..., Found], secret: str) -> Found:
+def _known(request: Request, door: Door, find: Callable[..., Found], secret: Any) -> Found:
     """Find whose secret it is, and say in the log who came or that nobody did; never what they showed."""
     trace = trace_of(request)
     try:
@@ -229,12 +236,43 @@ async def token_holder(
     Raises:
         Problem: 401 as `find_run`; 403 for a token beside a key, which no run writes with.
     """
+    await _refuse_key(request, door)
+    return await door.look_up(find_run, request, door)
+
+
+async def _refuse_key(request: Request, door: Door) -> None:
     if presented_key(request) is not None:
         await door.look_up(find_caller, request, door)
         if "Authorization" not in request.headers:
             raise Problem(401, "Unauthorized: Bearer token required, the job's own: no run writes with a key")
         raise Problem(403, "A run writes with its job token, not with an API key")
-    return await door.look_up(find_run, request, door)
+
+
+@_declares
+async def token_to_check(
+    request: Request, door: DoorDep, _token: Annotated[Any, _token_shown_in_docs]
+) -> str:
+    """The digest of a job token, for a writer that looks it up where it writes: then `admit` has the last word."""
+    await _refuse_key(request, door)
+    token = _bearer(request)
+    if token is None or not keys.is_job_token(token):
+        await door.look_up(find_run, request, door)
+    return door.pepper.digest(token or "")
+
+
+def admit(request: Request, door: Door, found: JobCaller | None) -> JobCaller:
+    """Whom a writer has found by that digest.
+
+    Raises:
+        Problem: 401 for nobody; 429 for too many that were refused.
+    """
+    return _known(request, door, _whoever, found)
+
+
+def _whoever(found: JobCaller | None, **_: Any) -> JobCaller:
+    if found is None:
+        raise Problem(401, "Unauthorized: Invalid token")
+    return found
 
 
 def key_or_token(permission: str) -> Any:
