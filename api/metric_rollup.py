@@ -75,8 +75,9 @@ def sum_up(rows: Sequence[Row]) -> Bucket:
     extras: dict[str, list[object]] = {}
     for number, row in enumerate(rows):
         for name, value in (row[EXTRA] or {}).items():
-            if name and name not in NUMBERS:
-                extras.setdefault(name, [None] * len(rows))[number] = value
+            if name and name not in NUMBERS:  # PostgreSQL gives a whole number without a point
+                whole = value.__class__ is int
+                extras.setdefault(name, [None] * len(rows))[number] = float(value) if whole else value
     for name, values in extras.items():
         _note(bucket, name, values, odd)
     bucket.not_finite = len(odd)
