@@ -1,5 +1,6 @@
 """The application: its routes, its errors, its log."""
 
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -111,4 +112,10 @@ def from_environment() -> FastAPI:
     """What each worker process of `python -m api serve` runs."""
     settings = Settings()
     log_to_stderr(settings.tuneyard_log_format)
-    return create_app(settings)
+    app = create_app(settings)
+    # What is there by now stays: a collection that walks over it all with every few thousand rows takes longer than
+    # the rows do.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+    return app

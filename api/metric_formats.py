@@ -163,8 +163,8 @@ def chart_columns(chart: Chart, chosen: Sequence[str] | None) -> dict[str, dict[
 
 
 def _summary(name: str, buckets: list[Bucket]) -> dict[str, list[Any]]:
-    none = (0, None, None, None)
-    found = [bucket.columns.get(name) or none for bucket in buckets]
+    none: list[Any] = [0, None, None, None]
+    found: list[list[Any]] = [bucket.columns.get(name) or none for bucket in buckets]
     return {
         "n": [one[0] for one in found],
         "min": [one[1] for one in found],

@@ -127,8 +127,7 @@ def points(session: Session, job: Job, wanted: Wanted) -> Found:
 def _fetch(session: Session, query: Any) -> list[tuple[Any, ...]]:
     """The driver's own rows: what the ORM would make of them is not needed."""
     with _fetching:
-        rows: list[tuple[Any, ...]] = session.connection().execute(query).cursor.fetchall()
-    return rows
+        return [*session.connection().execute(query).cursor.fetchall()]
 
 
 def _is_sqlite(session: Session) -> bool:
@@ -186,9 +185,10 @@ def chart(session: Session, job: Job, most: int, attempt: int | None) -> Chart:
 
     It is read from the buckets that are kept; point by point where those are too wide for it, or hold other attempts'.
     """
-    ends = columns_of(func.min(_TABLE.c.step), func.max(_TABLE.c.step)).where(_of(job, attempt))
-    first, last = session.execute(ends).one()
-    if last is None:
+    mine = columns_of(_TABLE.c.step).where(_of(job, attempt)).limit(1)
+    first = session.execute(mine.order_by(_TABLE.c.step)).scalar()
+    last = session.execute(mine.order_by(_TABLE.c.step.desc())).scalar()
+    if first is None or last is None:
         return Chart(1, 0, {})
 
     def count(width: int) -> int:
@@ -198,7 +198,8 @@ def chart(session: Session, job: Job, most: int, attempt: int | None) -> Chart:
     one_attempt = attempt is None or job.attempt <= 1
     if one_attempt and count(kept) > most // FEWEST_BUCKETS:
         width = _multiple(kept, count, most)
-        return _chart(width, in_larger(_kept(session, job, kept), width // kept))
+        buckets = _kept(session, job, kept)
+        return _chart(width, buckets if width == kept else in_larger(buckets, width // kept))
     width = _multiple(1, count, most)
     return _chart(width, _summed_up(session, job, attempt, width))
 

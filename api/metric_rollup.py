@@ -78,8 +78,8 @@ def sum_up(rows: Sequence[Row]) -> Bucket:
             if name and name not in NUMBERS:  # PostgreSQL gives a whole number without a point
                 whole = value.__class__ is int
                 extras.setdefault(name, [None] * len(rows))[number] = float(value) if whole else value
-    for name, values in extras.items():
-        _note(bucket, name, values, odd)
+    for name, told in extras.items():
+        _note(bucket, name, told, odd)
     bucket.not_finite = len(odd)
     _drop_too_many(bucket.columns)
     return bucket
@@ -88,7 +88,7 @@ def sum_up(rows: Sequence[Row]) -> Bucket:
 def _note(bucket: Bucket, name: str, values: Sequence[object], odd: set[int]) -> None:
     finite = [value for value in values if value.__class__ is float]
     if finite:
-        bucket.columns[name] = [len(finite), min(finite), max(finite), _bounded(sum(finite))]  # type: ignore[arg-type, type-var]
+        bucket.columns[name] = [len(finite), min(finite), max(finite), _bounded(sum(finite))]
     if len(finite) != len(values):
         odd.update(number for number, value in enumerate(values) if value.__class__ is str)
 

@@ -145,7 +145,11 @@ def tuneyard(folder: Path, database_url: str | None = None) -> Iterator[tuple[Se
     """Our API as `python -m api serve` runs it, and an admin's key to it."""
     dropped = ("DATABASE_URL", "TUNEYARD_PEPPER", "PREFECT_API_URL")
     environment = {name: value for name, value in os.environ.items() if name not in dropped}
-    environment |= {"TUNEYARD_HOME": str(folder), "API_RATE_LIMIT_PER_KEY": "100000000", "PYTHONPATH": str(ROOT)}
+    environment |= {
+        "TUNEYARD_HOME": str(folder),
+        "API_RATE_LIMIT_PER_KEY": "100000000",
+        "PYTHONPATH": str(ROOT),
+    }
     if database_url:
         environment["DATABASE_URL"] = database_url
     api, port = [sys.executable, "-m", "api"], str(free_port())
@@ -165,7 +169,11 @@ def mlflow(folder: Path, peers: Path) -> Iterator[Server]:
     port = str(free_port())
     words = [str(peers / "bin" / "mlflow"), "server", "--host", "127.0.0.1", "--port", port]
     words += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder)]
-    environment = {**os.environ, "PATH": f"{peers / 'bin'}:{os.environ['PATH']}", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment = {
+        **os.environ,
+        "PATH": f"{peers / 'bin'}:{os.environ['PATH']}",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
     process = _start(words, folder, {k: v for k, v in environment.items() if k != "PYTHONPATH"})
     with _stopped(process):
         yield _answering(f"http://127.0.0.1:{port}", "/health", process, folder)

@@ -247,7 +247,9 @@ def million(folder: Path, rounds: int, venv: Path) -> Result:  # noqa: ARG001
         one = p50(server, ours.read(f"/{job[0]}/metrics?buckets=1000&columns=train_loss"), 100)
         every = p50(server, ours.read(f"/{job[0]}/metrics?buckets=1000"), 100)
         page = p50(server, ours.read(f"/{job[0]}/metrics?cursor=900000&limit=1000"), 50)
-        buckets = len(json.loads(server.connection().ask(ours.read(f"/{job[0]}/metrics?buckets=1000")))["step"])
+        buckets = len(
+            json.loads(server.connection().ask(ours.read(f"/{job[0]}/metrics?buckets=1000")))["step"]
+        )
         click.echo(f"{buckets} buckets of it, p50: {one:.1f} ms of one column, {every:.1f} ms of all")
         click.echo(f"1000 points near its end, p50: {page:.1f} ms; memory {server.memory_mb:.0f} MB")
     size = sum(path.stat().st_size for path in (folder / "million").glob("tuneyard.db*"))
@@ -293,11 +295,12 @@ RUNS: dict[str, Callable[[Path, int, Path], Result]] = {
 }
 
 
-
 @click.command()
 @click.option("--only", multiple=True, type=click.Choice(SECTIONS), help="Default: all of them.")
 @click.option("--rounds", default=3, show_default=True)
-@click.option("--peers", "venv", type=Path, help="Where MLflow and trackio are; default: made in TUNEYARD_HOME.")
+@click.option(
+    "--peers", "venv", type=Path, help="Where MLflow and trackio are; default: made in TUNEYARD_HOME."
+)
 def main(only: tuple[str, ...], rounds: int, venv: Path | None) -> None:
     """Print what each side reaches, and the ratios."""
     chosen = only or SECTIONS

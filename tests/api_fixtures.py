@@ -177,7 +177,8 @@ def postgres(binaries: Path, *, durable: bool = False) -> Iterator[str]:
     }
     data = ["-D", str(folder / "data")]
     make = [str(binaries / "initdb"), *data, "-U", "tester", "--auth=trust", "--encoding=UTF8", "--no-sync"]
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync={'on' if durable else 'off'}"
+    fsync = "on" if durable else "off"
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync={fsync}"
     with ExitStack() as leaving:
         leaving.callback(shutil.rmtree, folder)
         subprocess.run(make, check=True, **quiet)

@@ -118,7 +118,12 @@ def test_numbers_that_are_not_finite_are_kept_and_the_job_shows_as_diverged(any_
         assert (job["diverged"], job["loss"], job["eval_loss"]) == (True, 0.5, None)
         summed = read(any_office, job_id, buckets=10, columns="train_loss,grad_norm,x")
         assert (summed["not_finite"], summed["points"]) == ([0, 1], [1, 1])
-        assert summed["columns"]["train_loss"] == {"n": [1, 0], "min": [0.5, None], "max": [0.5, None], "mean": [0.5, None]}
+        assert summed["columns"]["train_loss"] == {
+            "n": [1, 0],
+            "min": [0.5, None],
+            "max": [0.5, None],
+            "mean": [0.5, None],
+        }
         assert summed["columns"]["x"]["n"] == [1, 0]
         assert summed["columns"]["grad_norm"]["n"] == [0, 0]
     push(any_office, job_id, token, {"step": 2, "train_loss": 0.4})

@@ -1,4 +1,4 @@
-"""What was answered is there, once, after the server was killed; a database that is full or locked stops only writes."""
+"""What was answered is there, once, after a kill of the server; a full or locked database stops only writes."""
 
 from __future__ import annotations
 
@@ -145,14 +145,16 @@ def test_fifty_kills_lose_and_double_nothing(home: Path) -> None:
 
 
 def test_a_full_disk_is_a_503_with_nothing_half_written_and_goes_by_without_a_restart(home: Path) -> None:
-    """The process may write no file beyond its size now: what it adds to the database's log fails, as on a full disk."""
+    """The process may let no file grow: what it adds to the database's log fails, as on a full disk."""
     with serving(home) as (process, url):
         writer = Writer(home, "j")
         writer.claim(url)
         headers = {"Authorization": f"Bearer {writer.token}"}
 
         def write(first: int) -> httpx.Response:
-            points = [{"step": step, "train_loss": 0.5, "extra": {"a": step}} for step in range(first, first + 500)]
+            points = [
+                {"step": step, "train_loss": 0.5, "extra": {"a": step}} for step in range(first, first + 500)
+            ]
             return httpx.put(f"{url}{writer.path}", json={"metrics": points}, headers=headers, timeout=30)
 
         assert write(0).status_code == 200
@@ -175,7 +177,9 @@ def test_a_full_disk_is_a_503_with_nothing_half_written_and_goes_by_without_a_re
 
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[Office]:
-    settings = Settings(tuneyard_home=tmp_path, database_url=None, tuneyard_database_patience=0.3, **UNLIMITED)
+    settings = Settings(
+        tuneyard_home=tmp_path, database_url=None, tuneyard_database_patience=0.3, **UNLIMITED
+    )
     with served(settings) as running:
         here = Office(running)
         yield here
@@ -261,7 +265,9 @@ def test_a_served_process_runs_on_uvloop(home: Path) -> None:
                 http.get("/health")
                 times.append(time.monotonic() - began)
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        workers = [child for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+        workers = [
+            child for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()
+        ]
         assert len(workers) == 2
         for worker in workers:
             assert "uvloop" in Path(f"/proc/{worker}/maps").read_text()

@@ -98,9 +98,7 @@ def opened(how: str, content: bytes) -> tuple[list[int], list[float]]:
     if how == "csv":
         rows = list(csv.DictReader(io.StringIO(content.decode())))
         return [int(row["step"]) for row in rows], [float(row["train_loss"]) for row in rows]
-    table = (
-        pq.read_table(io.BytesIO(content)) if how == "parquet" else pa.ipc.open_stream(content).read_all()
-    )
+    table = pq.read_table(io.BytesIO(content)) if how == "parquet" else pa.ipc.open_stream(content).read_all()
     assert table.schema.field("timestamp").type == pa.timestamp("us", "UTC")
     return table["step"].to_pylist(), table["train_loss"].to_pylist()
 

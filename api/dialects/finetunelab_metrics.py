@@ -101,7 +101,8 @@ async def write_metrics_of(
         required(given, "job_id", "metrics")
         await own_run(request, door, str(given["job_id"]), MISSING)
         read = str(given["job_id"]), await run_in_threadpool(_rows, given)
-    return await keep(request, door, store, digest, *read, MISSING)
+    job_id, rows = read
+    return await keep(request, door, store, digest, job_id, rows, MISSING)
 
 
 def _have_epochs(rows: list[Row]) -> bool:
