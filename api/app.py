@@ -44,10 +44,10 @@ from api.routes import (
 from api.settings import Settings
 
 RESOURCES = (
+    metrics,  # asked most by far: a route is looked for from the first on
     jobs,
     job_life,
     job_events,
-    metrics,
     ml,
     configs,
     data_set_files,
@@ -79,12 +79,12 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.launches = Launches(settings)
     app.state.metrics = MetricStore(database)
     app.state.door = Door(database, pepper, DeclaredKeys(settings, pepper), RateLimits(settings))
-    app.include_router(system.public)
-    app.include_router(api_keys.router)
     canonical = APIRouter(prefix="/api/v1")
     for resource in RESOURCES:
         canonical.include_router(resource.router)
     app.include_router(canonical)
+    app.include_router(system.public)
+    app.include_router(api_keys.router)
     app.include_router(finetunelab.router)
     app.include_router(finetunelab_metrics.router)
     app.include_router(finetunelab_control.router)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from sys import float_info
+from typing import Any
 
 import orjson
 
@@ -17,6 +18,7 @@ WIDTHS = tuple(4**power for power in range(3, 9))  # 64 … 65536 steps
 MOST_EXTRAS = 100  # a bucket with more names in `extra` sums up none of them
 _TOO_MANY = ""  # stands in the place of names that were too many
 _LARGEST = float_info.max
+_FLOATS = {float}
 Summary = list[float]  # n, min, max, sum
 
 
@@ -38,10 +40,13 @@ class Bucket:
                 columns[name] = [n, low, high, total]
                 continue
             have[0] += n
-            have[1] = min(low, have[1])
-            have[2] = max(high, have[2])
+            if low < have[1]:
+                have[1] = low
+            if high > have[2]:
+                have[2] = high
             have[3] = _bounded(have[3] + total)
-        _drop_too_many(columns)
+        if len(columns) > MOST_EXTRAS or _TOO_MANY in columns:
+            _drop_too_many(columns)
 
     def as_json(self) -> str:
         return orjson.dumps(self.columns).decode()
@@ -53,12 +58,11 @@ def _bounded(total: float) -> float:
 
 
 def _drop_too_many(columns: dict[str, Summary]) -> None:
-    if _TOO_MANY in columns or len(columns) > MOST_EXTRAS:
-        others = [name for name in columns if name not in NUMBERS]
-        if _TOO_MANY in columns or len(others) > MOST_EXTRAS:
-            for name in others:
-                del columns[name]
-            columns[_TOO_MANY] = [0, 0.0, 0.0, 0.0]
+    others = [name for name in columns if name not in NUMBERS]
+    if _TOO_MANY in columns or len(others) > MOST_EXTRAS:
+        for name in others:
+            del columns[name]
+        columns[_TOO_MANY] = [0, 0.0, 0.0, 0.0]
 
 
 def smallest_buckets(rows: Iterable[Row]) -> dict[int, Bucket]:
@@ -72,11 +76,11 @@ def sum_up(rows: Sequence[Row]) -> Bucket:
     bucket, odd = Bucket(len(rows)), set[int]()
     for name, values in zip(NUMBERS, list(zip(*rows, strict=True))[1:TIME], strict=True):
         _note(bucket, name, values, odd)
-    extras: dict[str, list[object]] = {}
+    extras: dict[str, list[Any]] = {}
     for number, row in enumerate(rows):
         for name, value in (row[EXTRA] or {}).items():
             if name and name not in NUMBERS:  # PostgreSQL gives a whole number without a point
-                whole = value.__class__ is int
+                whole = type(value) is int
                 extras.setdefault(name, [None] * len(rows))[number] = float(value) if whole else value
     for name, told in extras.items():
         _note(bucket, name, told, odd)
@@ -85,17 +89,27 @@ def sum_up(rows: Sequence[Row]) -> Bucket:
     return bucket
 
 
-def _note(bucket: Bucket, name: str, values: Sequence[object], odd: set[int]) -> None:
-    finite = [value for value in values if value.__class__ is float]
+def _note(bucket: Bucket, name: str, values: Sequence[Any], odd: set[int]) -> None:
+    kinds = set(map(type, values))
+    finite = values if kinds == _FLOATS else [value for value in values if type(value) is float]
     if finite:
         bucket.columns[name] = [len(finite), min(finite), max(finite), _bounded(sum(finite))]
-    if len(finite) != len(values):
-        odd.update(number for number, value in enumerate(values) if value.__class__ is str)
+    if str in kinds:
+        odd.update(number for number, value in enumerate(values) if type(value) is str)
 
 
 def in_larger(buckets: dict[int, Bucket], times: int) -> dict[int, Bucket]:
-    """Buckets joined into ones so many times as wide."""
+    """Buckets joined into ones so many times as wide; one that is joined with none is the same object."""
     found: dict[int, Bucket] = {}
+    joined = set[int]()
     for number, bucket in buckets.items():
-        found.setdefault(number // times, Bucket()).add(bucket)
+        larger = number // times
+        if larger not in found:
+            found[larger] = bucket
+            continue
+        if larger not in joined:
+            joined.add(larger)
+            alone, found[larger] = found[larger], Bucket()
+            found[larger].add(alone)
+        found[larger].add(bucket)
     return found

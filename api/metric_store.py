@@ -228,7 +228,7 @@ def _both(old: Row, new: Row) -> Row:
 def _to_insert(job: _Job, rows: list[Row], arrived: int) -> list[tuple[Any, ...]]:
     of = (job["pk"], job["attempt"], job["workspace_id"])
     return [
-        (*of, *row[:TIME], row[TIME] or arrived, orjson.dumps(row[EXTRA]).decode() if row[EXTRA] else "{}")
+        of + row[:TIME] + (row[TIME] or arrived, orjson.dumps(row[EXTRA]).decode() if row[EXTRA] else "{}")
         for row in rows
     ]
 

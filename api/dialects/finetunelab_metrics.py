@@ -11,7 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from api import tables
-from api.access.auth import DatabaseDep, DoorDep, MetricsDep
+from api.access.auth import DatabaseDep
 from api.access.owned import JobId, Offset, find
 from api.dialects.finetunelab import MISSING, Open, TrainingCaller, TrainingJob, object_in, required, shape_of
 from api.dialects.finetunelab_bodies import PointsBody, PointsOfBody
@@ -77,32 +77,28 @@ async def write_metrics(
     request: Request,
     job_id: JobId,
     digest: TokenDigest,
-    door: DoorDep,
-    store: MetricsDep,
     body: PointsBody = None,
 ) -> Response:
     """One point, or `metrics`: a list of them."""
     rows = await rows_in(body, quick_rows)
     if rows is None or not _have_epochs(rows):
-        await own_run(request, door, job_id, MISSING)
+        await own_run(request, job_id, MISSING)
         rows = await run_in_threadpool(_rows, _object(body))
-    return await keep(request, door, store, digest, job_id, rows, MISSING)
+    return await keep(request, digest, job_id, rows, MISSING)
 
 
 @router.post("/api/training/local/metrics", **IN_BYTES | {"responses": {400: {}, 404: {}, 413: {}}})
-async def write_metrics_of(
-    request: Request, digest: TokenDigest, door: DoorDep, store: MetricsDep, body: PointsOfBody = None
-) -> Response:
+async def write_metrics_of(request: Request, digest: TokenDigest, body: PointsOfBody = None) -> Response:
     """Points of the job that the body names, which must be the token's."""
     read = await rows_in(body, quick_job_rows)
     if read is None or not _have_epochs(read[1]):
-        await own_run(request, door, None)
+        await own_run(request, None)
         given = _object(body)
         required(given, "job_id", "metrics")
-        await own_run(request, door, str(given["job_id"]), MISSING)
+        await own_run(request, str(given["job_id"]), MISSING)
         read = str(given["job_id"]), await run_in_threadpool(_rows, given)
     job_id, rows = read
-    return await keep(request, door, store, digest, job_id, rows, MISSING)
+    return await keep(request, digest, job_id, rows, MISSING)
 
 
 def _have_epochs(rows: list[Row]) -> bool:

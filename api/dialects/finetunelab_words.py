@@ -152,9 +152,12 @@ def _warning(job: Job) -> str | None:
 
 def point_in_words(point: dict[str, Any]) -> dict[str, Any]:
     """A metric point; readings of ours that the platform has no name for come as they are."""
-    numbers = {name: None if isinstance(value, str) else value for name, value in point.items()}
-    del numbers["attempt"]
-    extra = {name: value for name, value in numbers.pop("extra").items() if not isinstance(value, str)}
+    numbers = {
+        name: None if isinstance(value, str) else value
+        for name, value in point.items()
+        if name not in ("attempt", "extra")
+    }
+    extra = {name: value for name, value in point["extra"].items() if not isinstance(value, str)}
     perplexities = {
         "perplexity": perplexity(numbers["eval_loss"]),
         "train_perplexity": perplexity(numbers["train_loss"]),

@@ -11,7 +11,7 @@ from pydantic import Discriminator, Tag, TypeAdapter, ValidationError
 from starlette.responses import Response, StreamingResponse
 
 from api import tables
-from api.access.auth import DatabaseDep, DoorDep, MetricsDep, admit, find_run, token_to_check
+from api.access.auth import DatabaseDep, admit, find_run, token_to_check
 from api.access.door import Door
 from api.access.owned import JobId, Offset, demand_own, owned_job
 from api.database import Database
@@ -70,8 +70,6 @@ async def report_metrics(
     request: Request,
     job_id: JobId,
     digest: TokenDigest,
-    door: DoorDep,
-    store: MetricsDep,
     body: Annotated[Any, Body(), ShownAs(PointOrBatch)] = None,
 ) -> Response:
     """Store one point or a batch of them, at most 8 MiB, as it is or gzipped; sending one again stores it once.
@@ -80,9 +78,9 @@ async def report_metrics(
     """
     rows = await rows_in(body, quick_rows)
     if rows is None:
-        await own_run(request, door, job_id)
+        await own_run(request, job_id)
         rows = await run_in_threadpool(_checked, body)
-    return await keep(request, door, store, digest, job_id, rows)
+    return await keep(request, digest, job_id, rows)
 
 
 async def rows_in(body: Any, read: Any) -> Any:
@@ -94,12 +92,13 @@ async def rows_in(body: Any, read: Any) -> Any:
     return read(body.data)
 
 
-async def own_run(request: Request, door: Door, job_id: str | None, missing: str = "Job not found") -> None:
+async def own_run(request: Request, job_id: str | None, missing: str = "Job not found") -> None:
     """Before a body is looked at more closely: that the token holds, and is that job's.
 
     Raises:
         Problem: 401 or 404.
     """
+    door: Door = request.app.state.door
     holder = await door.look_up(find_run, request, door)
     if job_id is not None:
         await run_in_threadpool(demand_own, door.database, holder, job_id, missing)
@@ -138,8 +137,6 @@ def json_in(body: Any, *, strictly: bool = True) -> Any:
 
 async def keep(
     request: Request,
-    door: Door,
-    store: MetricStore,
     digest: str,
     job_id: str | None,
     rows: list[Row],
@@ -150,6 +147,8 @@ async def keep(
     Raises:
         Problem: 401 for a token that is none or another job's; 404 for a job that is not there.
     """
+    door: Door = request.app.state.door
+    store: MetricStore = request.app.state.metrics
     written = await store.write(digest, job_id, rows)
     holder = await door.look_up(admit, request, door, written.who)
     if not written.status:
