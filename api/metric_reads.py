@@ -7,7 +7,6 @@ the newest attempt's point counts, unless one attempt is asked for.
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import groupby
 from typing import Any
 
 import orjson
@@ -17,7 +16,7 @@ from sqlmodel import Session, col, select
 
 from api.database import Database
 from api.metric_body import NUMBERS, Row
-from api.metric_rollup import WIDTHS, Bucket, in_larger, sum_up
+from api.metric_rollup import WIDTHS, Bucket, in_buckets, in_larger
 from api.strict_json import word_of
 from api.tables import Job, Metric, MetricBucket
 from tuneyard.shapes import MetricRow
@@ -233,8 +232,8 @@ def _summed_up(session: Session, job: Job, attempt: int | None, width: int) -> d
     wanted = Wanted(attempt=attempt, limit=CHUNK)
     while True:
         some = points(session, job, wanted)
-        for number, rows in groupby(_rows(some), lambda row: row[0] // width):
-            found.setdefault(number, Bucket()).add(sum_up([*rows]))
+        for number, bucket in in_buckets(_rows(some), width).items() if some else ():
+            found.setdefault(number, Bucket()).add(bucket)
         if some.next_step is None:
             return found
         wanted = replace(wanted, after=some.next_step)

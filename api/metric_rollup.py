@@ -4,9 +4,9 @@ A history of any length is in some width no more than a few thousand buckets, ea
 number that was reported, so that a chart of it needs no look at its points, and no spike is lost.
 """
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from sys import float_info
 from typing import Any
 
@@ -65,37 +65,47 @@ def _drop_too_many(columns: dict[str, Summary]) -> None:
         columns[_TOO_MANY] = [0, 0.0, 0.0, 0.0]
 
 
-def smallest_buckets(rows: Iterable[Row]) -> dict[int, Bucket]:
-    """Rows, in the order of their steps, in buckets of the first width, by number."""
-    width = WIDTHS[0]
-    return {number: sum_up([*some]) for number, some in groupby(rows, lambda row: row[0] // width)}
+def in_buckets(rows: Sequence[Row], width: int = WIDTHS[0]) -> dict[int, Bucket]:
+    """Rows, in the order of their steps, in buckets of so many steps, by number."""
+    columns = [*zip(*rows, strict=True)]
+    parts = [*_parts(columns[0], width)]
+    buckets = {number: Bucket(end - start) for number, start, end in parts}
+    odd = set[int]()
+    for name, values in zip(NUMBERS, columns[1:TIME], strict=True):
+        kinds = set(map(type, values))
+        if str in kinds:
+            odd.update(place for place, value in enumerate(values) if type(value) is str)
+        if float in kinds:
+            for number, start, end in parts:
+                some = values[start:end]
+                finite = some if kinds == _FLOATS else [value for value in some if type(value) is float]
+                if finite:
+                    total = _bounded(sum(finite))
+                    buckets[number].columns[name] = [len(finite), min(finite), max(finite), total]
+    for place, (step, extra) in enumerate(zip(columns[0], columns[EXTRA], strict=True)):
+        if extra and _add_extra(buckets[step // width], extra):
+            odd.add(place)
+    for place in odd:
+        buckets[columns[0][place] // width].not_finite += 1
+    return buckets
 
 
-def sum_up(rows: Sequence[Row]) -> Bucket:
-    """One bucket of them all."""
-    bucket, odd = Bucket(len(rows)), set[int]()
-    for name, values in zip(NUMBERS, list(zip(*rows, strict=True))[1:TIME], strict=True):
-        _note(bucket, name, values, odd)
-    extras: dict[str, list[Any]] = {}
-    for number, row in enumerate(rows):
-        for name, value in (row[EXTRA] or {}).items():
-            if name and name not in NUMBERS:  # PostgreSQL gives a whole number without a point
-                whole = type(value) is int
-                extras.setdefault(name, [None] * len(rows))[number] = float(value) if whole else value
-    for name, told in extras.items():
-        _note(bucket, name, told, odd)
-    bucket.not_finite = len(odd)
-    _drop_too_many(bucket.columns)
-    return bucket
+def _parts(steps: Sequence[int], width: int) -> Iterator[tuple[int, int, int]]:
+    """Each bucket's number, and where its rows begin and end."""
+    start = 0
+    while start < len(steps):
+        number = steps[start] // width
+        end = bisect_left(steps, (number + 1) * width, start)
+        yield number, start, end
+        start = end
 
 
-def _note(bucket: Bucket, name: str, values: Sequence[Any], odd: set[int]) -> None:
-    kinds = set(map(type, values))
-    finite = values if kinds == _FLOATS else [value for value in values if type(value) is float]
-    if finite:
-        bucket.columns[name] = [len(finite), min(finite), max(finite), _bounded(sum(finite))]
-    if str in kinds:
-        odd.update(number for number, value in enumerate(values) if type(value) is str)
+def _add_extra(bucket: Bucket, extra: dict[str, Any]) -> bool:
+    """Add the numbers of one point; whether one of them is not finite."""
+    told = {name: value for name, value in extra.items() if name and name not in NUMBERS}
+    numbers = [(name, float(value)) for name, value in told.items() if type(value) in (float, int)]
+    bucket.add(Bucket(columns={name: [1, value, value, value] for name, value in numbers}))
+    return any(isinstance(value, str) for value in told.values())
 
 
 def in_larger(buckets: dict[int, Bucket], times: int) -> dict[int, Bucket]:

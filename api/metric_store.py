@@ -26,7 +26,7 @@ from api.access.caller import JobCaller
 from api.database import Database
 from api.lifecycle import Event, after
 from api.metric_body import EXTRA, NUMBERS, TIME, Row, microseconds
-from api.metric_rollup import WIDTHS, Bucket, in_larger, smallest_buckets
+from api.metric_rollup import WIDTHS, Bucket, in_buckets, in_larger
 from api.metric_tables import Key, MetricTables, metric_tables
 from api.problems import Problem
 from api.tables import now, token_is_over
@@ -235,7 +235,7 @@ def _to_insert(job: _Job, rows: list[Row], arrived: int) -> list[tuple[Any, ...]
 
 def _add_to_buckets(tables: MetricTables, job: _Job, rows: list[Row]) -> None:
     """The rows come after all that are there: of each width only the bucket of the first can have been begun."""
-    first, more = rows[0][0], smallest_buckets(rows)
+    first, more = rows[0][0], in_buckets(rows)
     begun = tables.buckets(job["pk"], [(width, first // width) for width in WIDTHS])
     found: dict[Key, Bucket] = {}
     for width in WIDTHS:
@@ -257,7 +257,7 @@ def _sum_up_again(tables: MetricTables, job: _Job, rows: list[Row]) -> None:
                 inner = tables.buckets_in(job["pk"], smaller, first * _TIMES, last * _TIMES + _TIMES - 1)
                 found |= in_larger(inner, _TIMES)
             else:
-                found |= smallest_buckets(tables.rows(job["pk"], first * width, last * width + width - 1))
+                found |= in_buckets(tables.rows(job["pk"], first * width, last * width + width - 1))
         tables.put(job, [((width, number), found[number]) for number in numbers])
         numbers, smaller = sorted({number // _TIMES for number in numbers}), width
 

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from api.metric_body import NUMBERS
-from api.metric_rollup import WIDTHS, Bucket, in_larger, sum_up
+from api.metric_rollup import WIDTHS, Bucket, in_buckets, in_larger
 
 revision = "0006"
 down_revision = "0005"
@@ -80,9 +80,9 @@ def _sum_up() -> None:
         few = {"yield_per": 1000}
         rows = connection.execute(sa.text(query), {"job": job_pk}, execution_options=few)
         buckets: dict[int, Bucket] = {}
-        for number, some in groupby(rows, lambda row: row[0] // WIDTHS[0]):
+        for _, some in groupby(rows, lambda row: row[0] // WIDTHS[0]):
             newest = {row[0]: (*row[:-1], _object(row[-1])) for row in some}
-            buckets[number] = sum_up([*newest.values()])
+            buckets |= in_buckets([*newest.values()])
         for width in WIDTHS:
             _put(job_pk, workspace_id, width, buckets)
             buckets = in_larger(buckets, WIDTHS[1] // WIDTHS[0])
