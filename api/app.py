@@ -41,6 +41,7 @@ from api.routes import (
     suites,
     system,
 )
+from api.serving import share_memory
 from api.settings import Settings
 
 RESOURCES = (
@@ -110,6 +111,7 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
 
 def from_environment() -> FastAPI:
     """What each worker process of `python -m api serve` runs."""
+    share_memory()
     settings = Settings()
     log_to_stderr(settings.tuneyard_log_format)
     app = create_app(settings)

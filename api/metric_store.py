@@ -19,7 +19,6 @@ from itertools import pairwise
 from typing import Any
 
 import orjson
-import psycopg
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.access.caller import JobCaller
@@ -44,6 +43,7 @@ _NEWEST = {
     "tokens_per_second": 1 + NUMBERS.index("tokens_per_second"),
     "gpu_memory_allocated_gb": 1 + NUMBERS.index("gpu_memory_allocated_gb"),
 }
+_POSTGRES_FULL = "53100"
 _FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 _Job = dict[str, Any]
 
@@ -83,6 +83,7 @@ class MetricStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._driver: Any = database.engine.dialect.loaded_dbapi
         self._waiting: queue.SimpleQueue[_Report | None] = queue.SimpleQueue()
         self._tables: MetricTables | None = None
         self._thread: threading.Thread | None = None
@@ -134,11 +135,9 @@ class MetricStore:
     def _outcomes(self, group: list[_Report]) -> Sequence[Written | Exception]:
         try:
             return self._commit(group)
-        except (sqlite3.Error, psycopg.Error, SQLAlchemyError) as problem:
+        except (self._driver.Error, SQLAlchemyError) as problem:
             self._forget()
-            if len(group) > 1 and not isinstance(
-                problem, sqlite3.OperationalError | psycopg.OperationalError
-            ):
+            if len(group) > 1 and not isinstance(problem, self._driver.OperationalError):
                 return [outcome for report in group for outcome in self._outcomes([report])]
             return [_no_answer(problem)] * len(group)
         except Exception as problem:  # noqa: BLE001  whoever waits is told, whatever it was
@@ -178,7 +177,7 @@ def _tell(loop: asyncio.AbstractEventLoop, outcomes: list[tuple[_Report, Written
 def _no_answer(problem: Exception) -> Problem:
     log.error("The database took no metrics: %s", getattr(problem, "orig", problem))
     code = getattr(problem, "sqlite_errorcode", 0) & 0xFF
-    if code in _FULL or isinstance(problem, psycopg.errors.DiskFull):
+    if code in _FULL or getattr(problem, "sqlstate", None) == _POSTGRES_FULL:
         return Problem(503, "The database's disk is full: nothing was stored; try again")
     return Problem(503, "The database is locked or away: try again")
 
