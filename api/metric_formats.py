@@ -61,10 +61,8 @@ def times(found: Found) -> list[datetime]:
 
 
 def _shown(found: Found, *, with_objects: bool = False) -> dict[str, list[Any]]:
-    """The columns with times as such, and `extra` as the JSON that it is, or as objects."""
+    """The columns with `extra` as the JSON that it is, or as objects."""
     columns = dict(found.columns)
-    if "timestamp" in columns:
-        columns["timestamp"] = times(found)
     if "extra" in columns:
         read = orjson.loads if with_objects else orjson.Fragment
         columns["extra"] = [read(text) for text in columns["extra"]]
@@ -74,6 +72,8 @@ def _shown(found: Found, *, with_objects: bool = False) -> dict[str, list[Any]]:
 def items_of(found: Found, *, with_objects: bool = False) -> list[dict[str, Any]]:
     """Each point as an object."""
     columns = _shown(found, with_objects=with_objects)
+    if "timestamp" in columns:
+        columns["timestamp"] = times(found)
     names = tuple(columns)
     return [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 

@@ -51,7 +51,9 @@ class StrictRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def handle_strictly(request: Request) -> Response:
-            return await handle(self.request_class(request.scope, request.receive))
+            if not isinstance(request, self.request_class):
+                request = self.request_class(request.scope, request.receive)
+            return await handle(request)
 
         return handle_strictly
 

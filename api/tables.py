@@ -316,12 +316,16 @@ class Job(SQLModel, table=True):
 
     @property
     def progress(self) -> float:
-        """Percent, two decimals. A completed job is at 100 wherever its steps ended."""
-        if self.status == "completed":
-            return 100.0
-        if not self.total_steps or self.current_step is None:
-            return 0.0
-        return min(100.0, round(100.0 * self.current_step / self.total_steps, 2))
+        return progress_of(self)
+
+
+def progress_of(job: Any) -> float:
+    """A job's, or its row's: percent, two decimals. A completed job is at 100 wherever its steps ended."""
+    if job.status == "completed":
+        return 100.0
+    if not job.total_steps or job.current_step is None:
+        return 0.0
+    return min(100.0, round(100.0 * job.current_step / job.total_steps, 2))
 
 
 class JobEvent(SQLModel, table=True):

@@ -51,6 +51,8 @@ NAMES = [
 STEPS = 125  # a batch: MLflow takes 1000 values at once
 MLFLOW = "/api/2.0/mlflow"
 BEGAN = datetime(2026, 11, 1, tzinfo=UTC)
+# As many as Hugging Face's callback for MLflow logs of a Trainer's arguments, roughly halved.
+CONFIG = {f"a_setting_{number}": f"value {number}" for number in range(60)}
 SECTIONS = ("peers", "million", "jobs", "postgres")
 Result = dict[str, float]
 
@@ -72,7 +74,7 @@ class Ours:
         asking = self.server.connection()
         self.made += 1
         job_id = f"job-{self.made}"
-        asking.json("POST", "/api/v1/jobs", {"id": job_id, "model": "m", "config": {"lr": 0.1}}, **self.key)
+        asking.json("POST", "/api/v1/jobs", {"id": job_id, "model": "m", "config": CONFIG}, **self.key)
         claim = {"host": "h", "pid": 1}
         token = asking.json("POST", f"/api/v1/jobs/{job_id}/claim", claim, **self.key)["job_token"]
         return job_id, {"Authorization": f"Bearer {token}"}
@@ -97,8 +99,10 @@ class Theirs:
 
     def job(self) -> str:
         asked = {"experiment_id": "0", "start_time": 1}
-        found = self.server.connection().json("POST", f"{MLFLOW}/runs/create", asked)
-        run_id: str = found["run"]["info"]["run_id"]
+        connection = self.server.connection()
+        run_id: str = connection.json("POST", f"{MLFLOW}/runs/create", asked)["run"]["info"]["run_id"]
+        params = [{"key": name, "value": value} for name, value in CONFIG.items()]
+        connection.json("POST", f"{MLFLOW}/runs/log-batch", {"run_id": run_id, "params": params})
         return run_id
 
     def batch(self, run_id: str, steps: range) -> bytes:
@@ -201,10 +205,8 @@ def _ingest_compared(ours: Ours, theirs: Theirs, rounds: int) -> Result:
             lambda n=clients: ingest(ours, n, 2400, 1),  # type: ignore[misc]
             lambda n=clients: ingest(theirs, n, 160, 1),  # type: ignore[misc]
         )
-    return {
-        "batch_vs_mlflow": min(found["batch_1"], found["batch_4"]),
-        "step_vs_mlflow": min(found["step_1"], found["step_8"]),
-    }
+    # What each server takes in: with as many clients as it takes to keep both busy.
+    return {"batch_vs_mlflow": found["batch_4"], "step_vs_mlflow": found["step_8"]} | found
 
 
 def _reads_compared(ours: Ours, theirs: Theirs, rounds: int) -> Result:
@@ -262,7 +264,7 @@ def jobs(folder: Path, rounds: int, venv: Path) -> Result:  # noqa: ARG001
     with tuneyard(folder / "jobs") as (server, admin):
         ours, connection = Ours(server, admin), server.connection()
         for number in range(1000):
-            body = {"id": f"job-{number}", "model": "m", "config": {"lr": 0.1}}
+            body = {"id": f"job-{number}", "model": "m", "config": CONFIG}
             connection.json("POST", "/api/v1/jobs", body, **ours.key)
         found = p50(server, ours.read("?limit=100"), 50)
         click.echo(f"a page of 100 of 1000 jobs, p50: {found:.1f} ms")

@@ -484,7 +484,10 @@ class MetricPage(Page[MetricRow]):
 
 
 class MetricColumns(Shape):
-    """A page of points, column by column: `step` and what was asked for, each a list of the same length."""
+    """A page of points, column by column: `step` and what was asked for, each a list of the same length.
+
+    `timestamp` is in microseconds since 1970, UTC: what charts and data frames count in.
+    """
 
     model_config = ConfigDict(ser_json_inf_nan="strings")
 

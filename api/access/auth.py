@@ -252,6 +252,15 @@ async def token_to_check(request: Request, _token: Annotated[Any, _token_shown_i
     return door.pepper.digest(token or "")
 
 
+def job_token_alone(request: Request) -> str | None:
+    """The digest of a well-formed job token that comes without a key beside it; for all else, `token_to_check`."""
+    token = _bearer(request)
+    if token is None or presented_key(request) is not None or not keys.is_job_token(token):
+        return None
+    door: Door = request.app.state.door
+    return door.pepper.digest(token)
+
+
 def admit(request: Request, door: Door, found: JobCaller | None) -> JobCaller:
     """Whom a writer has found by that digest.
 
