@@ -325,7 +325,8 @@ def progress_of(job: Any) -> float:
         return 100.0
     if not job.total_steps or job.current_step is None:
         return 0.0
-    return min(100.0, round(100.0 * job.current_step / job.total_steps, 2))
+    percent: float = round(100.0 * job.current_step / job.total_steps, 2)
+    return min(100.0, percent)
 
 
 class JobEvent(SQLModel, table=True):
