@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tuneyard.batch_shapes import Prompt
-from tuneyard.scorers import Scorer
+from tuneyard.scorers import Scorer, named
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ def score_answer(
     Args:
         details: What scorers that need a model of their own have found, by kind; see there.
     """
-    own = [prompt.scorer] if prompt.scorer is not None else scorers
-    scores: dict[str, float] = {scorer.kind: exact(response, prompt.expected or "") for scorer in own}
-    score = sum(scores[scorer.kind] * scorer.weight for scorer in own) / sum(scorer.weight for scorer in own)
-    return Scored(scores, score, all(scores[scorer.kind] >= scorer.pass_at for scorer in own))
+    own = named([prompt.scorer] if prompt.scorer is not None else scorers)
+    scores = {name: exact(response, prompt.expected or "") for name, _ in own}
+    score = sum(scores[name] * one.weight for name, one in own) / sum(one.weight for _, one in own)
+    return Scored(scores, score, all(scores[name] >= one.pass_at for name, one in own))
 
 
 def exact(response: str, expected: str) -> float:

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, JsonValue, model_validator
 
 from tuneyard.config_words import DATA_PLACES, ENDPOINT_FORM, MAX_RESTARTS, MODEL_FORMS, SUITE_PLACES, Config
 from tuneyard.scorers import Exact, Scorer
-from tuneyard.values import CountFromOne, Real, Text, Whole
+from tuneyard.values import CountFromOne, Gigabytes, Real, Text, Whole
 
 Model = Annotated[Text, Field(min_length=1, max_length=1024)]
 Suite = Annotated[Text, Field(min_length=1, max_length=1024)]
 
 
+_BOTH_MEASURES: dict[str, JsonValue] = {
+    "required": ["every_steps", "every_epochs"],
+    "properties": {"every_steps": {"type": "integer"}, "every_epochs": {"type": "integer"}},
+}
+
+
 def _exact() -> list[Scorer]:
-    return [Exact()]
+    return [Exact(kind="exact")]
 
 
 class Scoring(Config):
@@ -40,16 +46,11 @@ class Scoring(Config):
             return {**rest, "scorers": [given["scorer"]]}
         return given
 
-    @model_validator(mode="after")
-    def _told_apart(self) -> Self:
-        kinds = [scorer.kind for scorer in self.scorers]
-        if len(set(kinds)) < len(kinds):
-            raise ValueError("scorers: each kind once")
-        return self
-
 
 class TrainingTests(Scoring):
     """A suite that the model in training answers now and then, greedily; the answers are kept by step."""
+
+    model_config = ConfigDict(json_schema_extra={"not": _BOTH_MEASURES})
 
     every_steps: CountFromOne | None = Field(None, description="Optimizer steps from one round to the next.")
     every_epochs: CountFromOne | None = Field(
@@ -80,11 +81,10 @@ class TestSettings(Scoring):
         "transformers", description="vllm: on CUDA, with the extra `vllm`."
     )
     batch_size: CountFromOne | None = Field(
-        None, le=4096, description="Prompts answered at a time; default: as many as memory_gb holds."
+        None, description="Prompts answered at a time; default: as many as memory_gb holds."
     )
-    memory_gb: Real | None = Field(
+    memory_gb: Gigabytes | None = Field(
         None,
-        gt=0,
         description="What a batch may take beside the model; default: half of what is free then.",
     )
     precision: Literal["exact", "fast"] = Field(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
 from tuneyard.batch_configs import BatchTestConfig
 from tuneyard.configs import PipelineConfig, Requirement
@@ -22,10 +22,10 @@ from tuneyard.values import (
     Share,
     Text,
     Utc,
+    Weight,
 )
 
 Tag = Annotated[Text, StringConstraints(min_length=1, max_length=100)]
-Weight = Annotated[Real, Field(gt=0, le=1000)]
 TestId = Annotated[Text, Field(min_length=1, max_length=100)]
 
 
@@ -37,9 +37,22 @@ class ChatTurn(Request):
     content: Text
 
 
+# A prompt or a chat, in the words of JSON Schema.
+_PLAIN: dict[str, JsonValue] = {
+    "required": ["prompt"],
+    "properties": {"prompt": {"type": "string"}, "messages": {"type": "null"}},
+}
+_CHAT: dict[str, JsonValue] = {
+    "required": ["messages"],
+    "properties": {"messages": {"type": "array"}, "prompt": {"type": "null"}},
+}
+
+
 class Prompt(Request):
     """A `prompt`, or the `messages` of a chat that ends with the user's turn; what is expected, where a scorer needs
     it."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [_PLAIN, _CHAT]})
 
     prompt: Text | None = Field(None, min_length=1)
     messages: list[ChatTurn] | None = Field(None, min_length=1, max_length=1000)
@@ -53,8 +66,6 @@ class Prompt(Request):
     def _asked_one_way(self) -> Self:
         if (self.prompt is None) == (self.messages is None):
             raise ValueError("give either prompt or messages")
-        if self.messages is not None and self.messages[-1].role != "user":
-            raise ValueError("messages: the last turn must be the user's")
         return self
 
     @property

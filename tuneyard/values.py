@@ -110,6 +110,8 @@ Real = Annotated[float, BeforeValidator(_a_number)]
 Rate = Annotated[float, Field(gt=0, le=1), BeforeValidator(_a_number)]
 Flag = Annotated[bool, Field(strict=True)]
 Amount = Annotated[float, Field(ge=0), BeforeValidator(_a_number)]
+Weight = Annotated[float, Field(ge=0.001, le=1000), BeforeValidator(_a_number)]
+Gigabytes = Annotated[float, Field(ge=0.01, le=100_000), BeforeValidator(_a_number)]
 Share = Annotated[float, Field(ge=0, le=1), BeforeValidator(_a_number)]
 Number = Annotated[float | None, BeforeValidator(_finite_or_none)]
 Reading = Annotated[

@@ -14,6 +14,7 @@ from api.access.caller import Caller
 from api.access.owned import Limit, Offset, find, owned, page, record
 from api.identity import identity_of
 from api.openapi_words import or_again
+from api.problems import Problem
 from api.strict_json import StrictRoute
 from tuneyard.batch_shapes import NewSuite, Prompt, Suite
 from tuneyard.shapes import Page
@@ -50,6 +51,8 @@ def create_suite(
 
 def _as_kept(prompt: Prompt) -> dict[str, Any]:
     """What its digest is made of: what a prompt does not say leaves no trace in it."""
+    if prompt.messages is not None and prompt.messages[-1].role != "user":
+        raise Problem(409, "the last turn of a chat must be the user's", field="prompts")
     return {"expected": None, "tags": [], **prompt.model_dump(mode="json", exclude_none=True)}
 
 
