@@ -13,6 +13,7 @@ from api.access.declared import DeclaredKeys
 from api.access.door import Door
 from api.access.pepper import load_pepper
 from api.access.rate_limits import RateLimits
+from api.counts import Counts
 from api.database import Database
 from api.dialects import (
     finetunelab,
@@ -49,6 +50,7 @@ from api.routes import (
     metrics,
     ml,
     people,
+    scraping,
     sessions,
     step_predictions,
     suites,
@@ -96,6 +98,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.place = Place(settings.artifacts)
     app.state.launches = Launches(settings)
+    app.state.counts = Counts()
     app.state.metrics = MetricStore(database)
     app.state.door = Door(database, pepper, DeclaredKeys(settings, pepper), RateLimits(settings))
     canonical = APIRouter(prefix="/api/v1")
@@ -103,6 +106,7 @@ def create_app(settings: Settings) -> FastAPI:
         canonical.include_router(resource.router)
     app.include_router(canonical)
     app.include_router(system.public)
+    app.include_router(scraping.router)
     app.include_router(api_keys.router)
     app.include_router(finetunelab.router)
     app.include_router(finetunelab_metrics.router)

@@ -36,6 +36,7 @@ TABLE: dict[tuple[str, str], str] = {
     ("GET", "/"): ANYBODY,
     ("GET", "/health"): ANYBODY,
     ("GET", f"{V1}/system"): ANY_CALLER,
+    ("GET", "/metrics"): "server:read",
     ("POST", f"{V1}/jobs"): "jobs:write",
     ("GET", f"{V1}/jobs"): "jobs:read",
     ("GET", f"{V1}/jobs/{{job_id}}"): "jobs:read",
