@@ -1,106 +1,156 @@
-"""Metric points: stored once each, whatever is sent twice, and the newest ones kept on the job's row."""
+"""Metric points in: each stored once, whatever is sent twice, with the buckets it falls in and the job's newest values.
 
+One thread writes, and what has come in while it wrote goes into its next transaction together: points, buckets,
+the job's row, or nothing of it. Whoever sent them is answered after the commit. In SQLite (WAL, synchronous=NORMAL)
+and PostgreSQL what was answered survives a SIGKILL of the server; after a power cut SQLite may lack the last moments,
+PostgreSQL (synchronous_commit) nothing. Of a request whose points are not all right none is stored.
+"""
+
+import asyncio
+import logging
+import queue
+import sqlite3
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import JSON, cast, exists, func
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlmodel import Session, col, select
+from sqlalchemy.exc import SQLAlchemyError
 
-from api.database import insert_into
-from api.tables import Job, Metric, now
-from tuneyard.shapes import MetricPoint, MetricRow, Page
+from api.database import Database
+from api.metric_body import Row
+from api.metric_tables import MetricTables, metric_tables
+from api.metric_transaction import Written, take
+from api.problems import Problem
 
-_NUMBERS = (
-    "epoch",
-    "train_loss",
-    "eval_loss",
-    "learning_rate",
-    "grad_norm",
-    "samples_per_second",
-    "tokens_per_second",
-    "gpu_memory_allocated_gb",
-    "gpu_memory_reserved_gb",
-    "gpu_utilization_percent",
-)
-_TABLE = Metric.__table__  # type: ignore[attr-defined]
+log = logging.getLogger("tuneyard.api")
+ROWS_AT_ONCE = 20_000
+_POSTGRES_FULL = "53100"
+_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 
-def store(session: Session, job: Job, points: Sequence[MetricPoint]) -> None:
-    """Store the points under the job's attempt, in the caller's transaction; the job's row is locked.
+@dataclass
+class _Report:
+    """Rows of one request. `answer` is the future that its endpoint waits for, in `loop`."""
 
-    A point for a step that is there fills in what it lacked and overwrites what both have: trainers report a
-    step's training and evaluation in two calls.
-    """
-    owner = {"job_pk": job.pk, "attempt": job.attempt, "workspace_id": job.workspace_id}
-    arrived = now()
-    rows = [owner | point.model_dump() | {"timestamp": point.timestamp or arrived} for point in points]
-    insert = insert_into(session, _TABLE)
-    known: dict[str, Any] = {name: func.coalesce(insert.excluded[name], _TABLE.c[name]) for name in _NUMBERS}
-    known["extra"] = _both(session, _TABLE.c.extra, insert.excluded.extra)
-    # One statement a row, run many times: PostgreSQL refuses one statement that meets the same step twice.
-    session.connection().execute(
-        insert.on_conflict_do_update(index_elements=["job_pk", "step", "attempt"], set_=known), rows
-    )
-    if job.kind == "finetune":
-        _follow(job, points)
+    digest: str
+    job_id: str | None
+    rows: list[Row]
+    loop: asyncio.AbstractEventLoop
+    answer: asyncio.Future[Written] = field(init=False)
 
+    def __post_init__(self) -> None:
+        self.answer = self.loop.create_future()
 
-def _both(session: Session, old: Any, new: Any) -> Any:
-    """Two JSON objects as one, the new one's members first."""
-    if session.get_bind().dialect.name == "sqlite":
-        return func.json_patch(old, new)
-    return cast(cast(old, JSONB).op("||")(cast(new, JSONB)), JSON)
+    def settle(self, outcome: Written | Exception) -> None:
+        if self.answer.done():  # nobody waits any more
+            return
+        if isinstance(outcome, Exception):
+            self.answer.set_exception(outcome)
+        else:
+            self.answer.set_result(outcome)
 
 
-def _follow(job: Job, points: Sequence[MetricPoint]) -> None:
-    """Bring the job's newest values up to the points that are not behind it."""
-    for point in sorted(points, key=lambda point: point.step):
-        if point.eval_loss is not None and (
-            job.best_eval_loss is None or point.eval_loss < job.best_eval_loss
-        ):
-            job.best_eval_loss, job.best_step, job.best_epoch = point.eval_loss, point.step, point.epoch
-        if job.current_step is not None and point.step < job.current_step:
-            continue
-        job.current_step = point.step
-        job.current_epoch = _newer(point.epoch, job.current_epoch)
-        job.loss = _newer(point.train_loss, job.loss)
-        job.eval_loss = _newer(point.eval_loss, job.eval_loss)
-        job.tokens_per_second = _newer(point.tokens_per_second, job.tokens_per_second)
-        job.gpu_memory_allocated_gb = _newer(point.gpu_memory_allocated_gb, job.gpu_memory_allocated_gb)
+class MetricStore:
+    """One process's writer of metrics. Its thread starts with the first report."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._driver: Any = database.engine.dialect.loaded_dbapi
+        self._waiting: queue.SimpleQueue[_Report | None] = queue.SimpleQueue()
+        self._tables: MetricTables | None = None
+        self._thread: threading.Thread | None = None
+
+    async def write(self, digest: str, job_id: str | None, rows: list[Row]) -> Written:
+        """Store the rows of the run whose token has that digest, unless it is another job's than `job_id`.
+
+        Raises:
+            Problem: 503 where the database is locked or away, or its disk is full.
+        """
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._write_on, name="metrics", daemon=True)
+            self._thread.start()
+        report = _Report(digest, job_id, rows, asyncio.get_running_loop())
+        self._waiting.put(report)
+        return await report.answer
+
+    def stop(self) -> None:
+        """Write what is left."""
+        if self._thread is not None:
+            self._waiting.put(None)
+            self._thread.join()
+
+    def _write_on(self) -> None:
+        while (first := self._waiting.get()) is not None:
+            group, over = self._gather(first)
+            outcomes = self._outcomes(group)
+            for loop in {report.loop for report in group}:
+                mine = [pair for pair in zip(group, outcomes, strict=True) if pair[0].loop is loop]
+                _tell(loop, mine)
+            if over:
+                break
+        self._forget()
+
+    def _gather(self, first: _Report) -> tuple[list[_Report], bool]:
+        """It and what waits behind it; whether that is all there will be."""
+        group, rows = [first], len(first.rows)
+        while rows < ROWS_AT_ONCE:
+            try:
+                more = self._waiting.get_nowait()
+            except queue.Empty:
+                break
+            if more is None:
+                return group, True
+            group.append(more)
+            rows += len(more.rows)
+        return group, False
+
+    def _outcomes(self, group: list[_Report]) -> Sequence[Written | Exception]:
+        try:
+            return self._commit(group)
+        except (self._driver.Error, SQLAlchemyError) as problem:
+            self._forget()
+            if len(group) > 1 and not isinstance(problem, self._driver.OperationalError):
+                return [outcome for report in group for outcome in self._outcomes([report])]
+            return [_no_answer(problem)] * len(group)
+        except Exception as problem:  # noqa: BLE001  whoever waits is told, whatever it was
+            self._forget()
+            return [problem] * len(group)
+
+    def _commit(self, group: list[_Report]) -> list[Written]:
+        if self._tables is None:
+            self._tables = metric_tables(self._database)
+        tables, outcomes = self._tables, dict[int, Written]()
+        tables.begin()
+        for digest in sorted({report.digest for report in group}):
+            reports = [report for report in group if report.digest == digest]
+            outcomes |= take(tables, digest, reports)
+        tables.commit()
+        return [outcomes[id(report)] for report in group]
+
+    def _forget(self) -> None:
+        """The connection, with what it has not committed."""
+        tables, self._tables = self._tables, None
+        if tables is not None:
+            with suppress(Exception):  # it was given up already
+                tables.close()
 
 
-def _newer(new: float | None, old: float | None) -> float | None:
-    return old if new is None else new
+def _tell(loop: asyncio.AbstractEventLoop, outcomes: list[tuple[_Report, Written | Exception]]) -> None:
+    def settle() -> None:
+        for report, outcome in outcomes:
+            report.settle(outcome)
+
+    try:
+        loop.call_soon_threadsafe(settle)
+    except RuntimeError:
+        log.warning("%s answers to metric reports came after the server had stopped", len(outcomes))
 
 
-def history(session: Session, job_pk: int, limit: int | None, offset: int) -> Page[MetricRow]:
-    """The job's points by step; all of them where `limit` is None.
-
-    What a run had reported after its last checkpoint is reported again by the run that goes on from there: of each
-    step the newest attempt's point counts.
-    """
-    again = _TABLE.alias()
-    newer = (again.c.job_pk == job_pk, again.c.step == _TABLE.c.step, again.c.attempt > _TABLE.c.attempt)
-    mine = col(Metric.job_pk) == job_pk
-    total = session.exec(select(func.count(col(Metric.step).distinct())).where(mine)).one()
-    query = (
-        select(_TABLE)
-        .where(mine, ~exists().where(*newer))
-        .order_by(_TABLE.c.step, _TABLE.c.attempt)
-        .offset(offset)
-    )
-    rows = session.execute(query if limit is None else query.limit(limit)).mappings().all()
-    items = [MetricRow.model_validate(row) for row in rows]
-    return Page[MetricRow](items=items, total=total, limit=limit or total, offset=offset)
-
-
-def newest(session: Session, job: Job, count: int) -> list[MetricRow]:
-    """The last points of the job's current attempt, the newest first."""
-    query = (
-        select(_TABLE)
-        .where(_TABLE.c.job_pk == job.pk, _TABLE.c.attempt == job.attempt)
-        .order_by(_TABLE.c.step.desc())
-        .limit(count)
-    )
-    return [MetricRow.model_validate(row) for row in session.execute(query).mappings()]
+def _no_answer(problem: Exception) -> Problem:
+    log.error("The database took no metrics: %s", getattr(problem, "orig", problem))
+    code = getattr(problem, "sqlite_errorcode", 0) & 0xFF
+    if code in _FULL or getattr(problem, "sqlstate", None) == _POSTGRES_FULL:
+        return Problem(503, "The database's disk is full: nothing was stored; try again")
+    return Problem(503, "The database is locked or away: try again")

@@ -36,6 +36,7 @@ def begin_attempt(job: Job) -> None:
     if job.kind == "finetune":
         job.current_step = job.current_epoch = job.loss = job.eval_loss = None
         job.best_eval_loss = job.best_step = job.best_epoch = None
+        job.diverged = False
     job.tokens_per_second = job.gpu_memory_allocated_gb = None
     if job.has_checkpoint_since_resume:
         job.resume_from = None  # it has been there, and got further

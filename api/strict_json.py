@@ -45,22 +45,38 @@ class StrictRequest(Request):
 class StrictRoute(APIRoute):
     """A route whose requests are StrictRequests."""
 
+    request_class: type[Request] = StrictRequest
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 
         async def handle_strictly(request: Request) -> Response:
-            return await handle(StrictRequest(request.scope, request.receive))
+            if not isinstance(request, self.request_class):
+                request = self.request_class(request.scope, request.receive)
+            return await handle(request)
 
         return handle_strictly
 
 
-def read_json(body: bytes) -> Any:
-    """The value, or a BrokenJson that says what is wrong with it."""
+def null_of(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def word_of(value: float | None) -> float | str | None:
+    """A number that is not finite as the word that stands for it in JSON."""
+    if value is None or math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def read_json(body: bytes, odd_number: Callable[[float], Any] = null_of) -> Any:
+    """The value, or a BrokenJson that says what is wrong with it; `odd_number` says what stands for a float that is
+    not finite."""
     try:
         value = json.loads(body)
         if _depth_exceeds(value, DEEPEST):
             return BrokenJson(f"nested more than {DEEPEST} deep")
-        return _storable(value) if _ODD.search(body) else value
+        return _storable(value, odd_number) if _ODD.search(body) else value
     except _Unstorable as problem:
         return BrokenJson(str(problem))
     except RecursionError:
@@ -85,16 +101,16 @@ def _depth_exceeds(value: Any, limit: int) -> bool:
     return True
 
 
-def _storable(value: Any) -> Any:
+def _storable(value: Any, odd_number: Callable[[float], Any]) -> Any:
     match value:
         case str():
             return _text(value)
         case float():
-            return value if math.isfinite(value) else None
+            return odd_number(value)
         case list():
-            return [_storable(item) for item in value]
+            return [_storable(item, odd_number) for item in value]
         case dict():
-            return {_text(key): _storable(item) for key, item in value.items()}
+            return {_text(key): _storable(item, odd_number) for key, item in value.items()}
     return value
 
 

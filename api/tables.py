@@ -3,6 +3,7 @@
 `pk` is the database's own number and never leaves it; `id` is what the world sees, unique in its workspace.
 """
 
+import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,16 +13,19 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Float,
     ForeignKey,
     Index,
     Integer,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
 from ulid import ULID
 
 from tuneyard.shapes import MAX_RESTARTS
+from tuneyard.values import NOT_FINITE
 
 GRACE = timedelta(minutes=10)  # how long after its end a job's late points are still taken
 
@@ -48,11 +52,29 @@ class UtcTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class AnyNumber(TypeDecorator[float]):
+    """A float that need not be finite. SQLite stores NaN as NULL: there, what is not finite is its word in JSON."""
+
+    impl = Float
+    cache_ok = True
+
+    def process_bind_param(self, value: float | None, dialect: Dialect) -> Any:
+        if value is None or math.isfinite(value) or dialect.name != "sqlite":
+            return value
+        return next(word for word, number in NOT_FINITE.items() if repr(number) == repr(value))
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> float | None:  # noqa: ARG002
+        return None if value is None else float(value)
+
+
 # Clients count in 64 bits; SQLite numbers rows by themselves only in a column called INTEGER.
 BIG = BigInteger()
 ROW_NUMBER = BigInteger().with_variant(Integer(), "sqlite")
 # PostgreSQL's JSON, not its JSONB: that one writes 1e308 out in digits and forgets the order of a config's fields.
 OPEN = JSON()
+
+
+START = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def now() -> datetime:
@@ -79,6 +101,14 @@ def _link(target: str) -> Any:
 
 def _open() -> Any:
     return Field(default_factory=dict, sa_type=OPEN)
+
+
+def _reading() -> Any:
+    return Field(default=None, sa_type=AnyNumber)
+
+
+def _flag() -> Any:
+    return Field(default=False, sa_column_kwargs={"server_default": false()})
 
 
 def _list() -> Any:
@@ -207,6 +237,7 @@ class AuditEvent(SQLModel, table=True):
 
 class Job(SQLModel, table=True):
     """The newest values of the current attempt are kept here, so that a list of jobs reads no metrics.
+    `metrics_version` changes with every write of metrics.
 
     `run_key` is new each time that a run is awaited, and `flow_run_id` null until Prefect has made it. `end_asked` is
     the end that the run itself asked for. A cancelling job that asked to be `completed` is stored as cancelled; asked
@@ -242,6 +273,7 @@ class Job(SQLModel, table=True):
     total_epochs: float | None = None
     loss: float | None = None
     eval_loss: float | None = None
+    diverged: bool = _flag()
     best_eval_loss: float | None = None
     best_step: int | None = Field(default=None, sa_type=BIG)
     best_epoch: float | None = None
@@ -270,6 +302,7 @@ class Job(SQLModel, table=True):
     checkpoint_at: datetime | None = _time()
     run_key: str | None = Field(default=None, max_length=26)
     launched_at: datetime | None = _time()
+    metrics_version: int = Field(default=0, sa_type=BIG, sa_column_kwargs={"server_default": "0"})
 
     @property
     def last_sign(self) -> datetime | None:
@@ -285,12 +318,17 @@ class Job(SQLModel, table=True):
 
     @property
     def progress(self) -> float:
-        """Percent, two decimals. A completed job is at 100 wherever its steps ended."""
-        if self.status == "completed":
-            return 100.0
-        if not self.total_steps or self.current_step is None:
-            return 0.0
-        return min(100.0, round(100.0 * self.current_step / self.total_steps, 2))
+        return progress_of(self)
+
+
+def progress_of(job: Any) -> float:
+    """A job's, or its row's: percent, two decimals. A completed job is at 100 wherever its steps ended."""
+    if job.status == "completed":
+        return 100.0
+    if not job.total_steps or job.current_step is None:
+        return 0.0
+    percent: float = round(100.0 * job.current_step / job.total_steps, 2)
+    return min(100.0, percent)
 
 
 class JobEvent(SQLModel, table=True):
@@ -330,7 +368,10 @@ class JobLog(SQLModel, table=True):
 
 
 class Metric(SQLModel, table=True):
-    """One step of one attempt. The key's order is the order in which a history is read."""
+    """One step of one attempt. The key's order is the order in which a history is read.
+
+    `timestamp` is in microseconds since 1970, UTC.
+    """
 
     __table_args__ = ({"sqlite_with_rowid": False},)
 
@@ -340,18 +381,42 @@ class Metric(SQLModel, table=True):
     step: int = Field(sa_column=Column(BIG, primary_key=True, autoincrement=False))
     attempt: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
     workspace_id: int = _link("workspace.pk")
-    epoch: float | None = None
-    train_loss: float | None = None
-    eval_loss: float | None = None
-    learning_rate: float | None = None
-    grad_norm: float | None = None
-    samples_per_second: float | None = None
-    tokens_per_second: float | None = None
-    gpu_memory_allocated_gb: float | None = None
-    gpu_memory_reserved_gb: float | None = None
-    gpu_utilization_percent: float | None = None
-    timestamp: datetime = Field(sa_type=UtcTime)
-    extra: dict[str, float | None] = _open()
+    epoch: float | None = _reading()
+    train_loss: float | None = _reading()
+    eval_loss: float | None = _reading()
+    learning_rate: float | None = _reading()
+    grad_norm: float | None = _reading()
+    samples_per_second: float | None = _reading()
+    tokens_per_second: float | None = _reading()
+    gpu_memory_allocated_gb: float | None = _reading()
+    gpu_memory_reserved_gb: float | None = _reading()
+    gpu_utilization_percent: float | None = _reading()
+    timestamp: int = Field(sa_type=BIG)
+    extra: dict[str, float | str] = _open()
+
+    @property
+    def at(self) -> datetime:
+        return START + self.timestamp * timedelta(microseconds=1)
+
+
+class MetricBucket(SQLModel, table=True):
+    """The points of `width` steps, from `bucket * width` on, in one row: of each step the newest attempt's point.
+
+    `columns` is JSON: {name: [n, min, max, sum]} of the finite numbers; `not_finite` counts the points with another.
+    """
+
+    __tablename__ = "metric_bucket"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    job_pk: int = Field(
+        sa_column=Column(ROW_NUMBER, ForeignKey("job.pk"), primary_key=True, autoincrement=False)
+    )
+    width: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
+    bucket: int = Field(sa_column=Column(BIG, primary_key=True, autoincrement=False))
+    workspace_id: int = _link("workspace.pk")
+    points: int = Field(sa_type=BIG)
+    not_finite: int = Field(sa_type=BIG)
+    columns: str
 
 
 class Dataset(SQLModel, table=True):

@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 from sqlmodel import Session, col
 
@@ -17,7 +18,7 @@ SOON = timedelta(seconds=10)  # in which a worker takes a run, where one is free
 
 def shown_jobs(session: Session, rows: Sequence[Job]) -> list[shapes.Job]:
     """A workspace's jobs as they are read; those that wait say why."""
-    waiting = _all_waiting(session, rows[0].workspace_id) if any(map(_waits, rows)) else []
+    waiting = _all_waiting(session, rows[0].workspace_id) if any(map(waits, rows)) else []
     return [_shown(row, bisect_left(waiting, row.pk)) for row in rows]
 
 
@@ -25,7 +26,7 @@ def shown_job(session: Session, row: Job) -> shapes.Job:
     return shown_jobs(session, [row])[0]
 
 
-def _waits(row: Job) -> bool:
+def waits(row: Any) -> bool:
     return row.status in WAITING
 
 
@@ -37,7 +38,7 @@ def _all_waiting(session: Session, workspace_id: int) -> list[int]:
 
 def _shown(row: Job, place: int) -> shapes.Job:
     job = shapes.Job.model_validate(row)
-    if not _waits(row):
+    if not waits(row):
         return job
     reason = job.wait_reason or _why(row, place)
     return job.model_copy(update={"queue_position": place, "wait_reason": reason})

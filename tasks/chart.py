@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 
 from tuneyard.shapes import MetricPoint
 
@@ -44,4 +45,4 @@ def loss_chart(points: list[MetricPoint]) -> str:
 
 
 def _gap(value: float | None) -> float:
-    return float("nan") if value is None else value
+    return value if value is not None and math.isfinite(value) else math.nan

@@ -158,8 +158,8 @@ def office(sqlite_served: Served) -> Iterator[Office]:
 
 
 @contextmanager
-def postgres(binaries: Path) -> Iterator[str]:
-    """A PostgreSQL of our own on a free port: its URL."""
+def postgres(binaries: Path, *, durable: bool = False) -> Iterator[str]:
+    """A PostgreSQL of our own on a free port: its URL. `durable`: it waits for the disk, as a real one does."""
     folder = Path("/tmp") / f"tuneyard-pg-{uuid4().hex}"
     user: dict[str, Any] = {}
     folder.mkdir(mode=0o700)
@@ -177,7 +177,8 @@ def postgres(binaries: Path) -> Iterator[str]:
     }
     data = ["-D", str(folder / "data")]
     make = [str(binaries / "initdb"), *data, "-U", "tester", "--auth=trust", "--encoding=UTF8", "--no-sync"]
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
+    fsync = "on" if durable else "off"
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync={fsync}"
     with ExitStack() as leaving:
         leaving.callback(shutil.rmtree, folder)
         subprocess.run(make, check=True, **quiet)

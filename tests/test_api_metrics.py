@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from typing import Any
 
+import pytest
+
 from tests.api_fixtures import Office
+from tuneyard.shapes import MetricRow
 
 
 def push(office: Office, job_id: str, token: str, body: Any) -> Any:
@@ -88,23 +92,42 @@ def test_paging_gives_each_point_of_a_long_job_once(any_office: Office) -> None:
     assert seen == list(range(3784))
 
 
-def test_numbers_that_json_has_no_word_for_become_null(any_office: Office) -> None:
+def test_numbers_that_are_not_finite_are_kept_and_the_job_shows_as_diverged(any_office: Office) -> None:
+    """As words, whether they come as words or as what JSON has no number for."""
     job_id, token = any_office.claimed_job()
-    body = b'{"step": 1, "train_loss": NaN, "eval_loss": -Infinity, "grad_norm": 1e999, "extra": {"x": NaN, "y": 2}}'
-    answer = any_office.call(
-        "POST",
-        f"/api/v1/jobs/{job_id}/metrics",
-        token,
-        content=body,
-        headers={"Content-Type": "application/json"},
-    )
-    assert answer.status_code == 200, answer.text
-    raw = any_office.call("GET", f"/api/v1/jobs/{job_id}/metrics", any_office.key("training")).text
-    assert "NaN" not in raw
-    assert "Infinity" not in raw
-    row = json.loads(raw)["items"][0]
-    assert row["train_loss"] is row["eval_loss"] is row["grad_norm"] is None
-    assert row["extra"]["y"] == 2
+    push(any_office, job_id, token, {"step": 0, "train_loss": 0.5, "extra": {"x": 1}})
+    for body in (
+        b'{"step": 1, "train_loss": NaN, "eval_loss": -Infinity, "grad_norm": 1e999, "extra": {"x": NaN, "y": 2}}',
+        b'{"step": 1, "train_loss": "NaN", "eval_loss": "-Infinity", "grad_norm": "Infinity", "extra": {"x": "NaN"}}',
+    ):
+        answer = any_office.call(
+            "POST",
+            f"/api/v1/jobs/{job_id}/metrics",
+            token,
+            content=body,
+            headers={"Content-Type": "application/json"},
+        )
+        assert answer.status_code == 200, answer.text
+        path = f"/api/v1/jobs/{job_id}/metrics"
+        raw = any_office.call("GET", path, any_office.key("training")).text
+        row = json.loads(raw, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))["items"][1]
+        assert (row["train_loss"], row["eval_loss"], row["grad_norm"]) == ("NaN", "-Infinity", "Infinity")
+        assert row["extra"] == {"x": "NaN", "y": 2}
+        assert math.isnan(MetricRow.model_validate_json(json.dumps(row)).train_loss or 0.0)
+        job = any_office.job(job_id)
+        assert (job["diverged"], job["loss"], job["eval_loss"]) == (True, 0.5, None)
+        summed = read(any_office, job_id, buckets=10, columns="train_loss,grad_norm,x")
+        assert (summed["not_finite"], summed["points"]) == ([0, 1], [1, 1])
+        assert summed["columns"]["train_loss"] == {
+            "n": [1, 0],
+            "min": [0.5, None],
+            "max": [0.5, None],
+            "mean": [0.5, None],
+        }
+        assert summed["columns"]["x"]["n"] == [1, 0]
+        assert summed["columns"]["grad_norm"]["n"] == [0, 0]
+    push(any_office, job_id, token, {"step": 2, "train_loss": 0.4})
+    assert any_office.job(job_id)["diverged"] is False
 
 
 def test_an_answered_write_is_there_for_the_next_reader(any_office: Office) -> None:

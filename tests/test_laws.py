@@ -80,7 +80,17 @@ def test_owned_rows_are_reached_through_the_one_door() -> None:
     """Only finding out who asks, the host's own commands and one list that joins select by themselves; rows that
     hang on a job or a card are reached from it."""
     owned = {name for name in vars(tables) if hasattr(getattr(tables, name), "workspace_id")}
-    owned -= {"Metric", "Prediction", "TestRun", "HostSample", "JobEvent", "JobLog", "GpuSample", "GpuUse"}
+    owned -= {
+        "Metric",
+        "MetricBucket",
+        "Prediction",
+        "TestRun",
+        "HostSample",
+        "JobEvent",
+        "JobLog",
+        "GpuSample",
+        "GpuUse",
+    }
     may = {
         "access/owned.py",
         "access/door.py",

@@ -9,7 +9,7 @@ import math
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandler, TypeAdapter
 from pydantic.json_schema import JsonSchemaValue
@@ -29,6 +29,18 @@ def _finite_or_none(value: Any) -> Any:
         return None if isinstance(value, float | int) and not math.isfinite(value) else _a_number(value)
     except OverflowError:
         return None
+
+
+def _a_reading(value: Any) -> Any:
+    """A number, or the word for one that JSON has none for. What is too large for a float is infinite."""
+    if isinstance(value, str) and value in NOT_FINITE:
+        return NOT_FINITE[value]
+    try:
+        return value if value is None else float(_a_number(value))
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+    except TypeError:
+        return value  # pydantic says what is wrong with it
 
 
 def _a_time(value: Any) -> Any:
@@ -68,6 +80,8 @@ class ShownAs:
         return handler(TypeAdapter(self.shown).core_schema)
 
 
+# How JSON says what it has no number for; pydantic's `ser_json_inf_nan="strings"` writes the same words.
+NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 LARGEST = 2**53  # beyond it not every reader of JSON keeps an integer as it is
 NO_NUL = r"^[^\x00]*$"  # what both databases keep as text; api/strict_json.py refuses the rest
 _NO_LIMITS = r"^(?!0001-01-01|9999-12-31)"
@@ -102,6 +116,11 @@ Share = Annotated[float, Field(ge=0, le=1), BeforeValidator(_a_number)]
 Number = Annotated[float | None, BeforeValidator(_finite_or_none)]
 Counter = Annotated[float | None, Field(ge=-1e12, le=1e12), BeforeValidator(_finite_or_none)]
 Interval = Annotated[float, Field(gt=0, le=86_400), BeforeValidator(_a_number)]
+Reading = Annotated[
+    float | None,
+    BeforeValidator(_a_reading),
+    ShownAs(float | Literal["NaN", "Infinity", "-Infinity"] | None),
+]
 Utc = Annotated[datetime, AfterValidator(_as_utc)]
 Time = Annotated[Utc, BeforeValidator(_a_time), Field(json_schema_extra={"pattern": _NO_LIMITS})]
 
@@ -115,7 +134,7 @@ Json = TypeAliasType(
 JsonObject = Annotated[
     dict[str, Any], ShownAs(Annotated[dict[str, Json], Field(json_schema_extra=_TEXT_NAMES)])
 ]
-Numbers = Annotated[dict[str, Number], Field(json_schema_extra=_TEXT_NAMES)]
+Readings = Annotated[dict[str, Reading], Field(json_schema_extra=_TEXT_NAMES)]
 GpuUuid = Annotated[Text, Field(min_length=1, max_length=100)]
 Alias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 ClientId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]

@@ -128,7 +128,7 @@ def find_caller(request: Request, door: Door) -> Caller:
     raise Problem(401, "Missing authorization header")
 
 
-def _known(request: Request, door: Door, find: Callable[..., Found], secret: str) -> Found:
+def _known(request: Request, door: Door, find: Callable[..., Found], secret: Any) -> Found:
     """Find whose secret it is, and say in the log who came or that nobody did; never what they showed."""
     trace = trace_of(request)
     try:
@@ -229,12 +229,51 @@ async def token_holder(
     Raises:
         Problem: 401 as `find_run`; 403 for a token beside a key, which no run writes with.
     """
+    await _refuse_key(request, door)
+    return await door.look_up(find_run, request, door)
+
+
+async def _refuse_key(request: Request, door: Door) -> None:
     if presented_key(request) is not None:
         await door.look_up(find_caller, request, door)
         if "Authorization" not in request.headers:
             raise Problem(401, "Unauthorized: Bearer token required, the job's own: no run writes with a key")
         raise Problem(403, "A run writes with its job token, not with an API key")
-    return await door.look_up(find_run, request, door)
+
+
+@_declares
+async def token_to_check(request: Request, _token: Annotated[Any, _token_shown_in_docs]) -> str:
+    """The digest of a job token, for a writer that looks it up where it writes: then `admit` has the last word."""
+    door = await _door(request)  # each dependency costs a request of one step a twentieth of its time
+    await _refuse_key(request, door)
+    token = _bearer(request)
+    if token is None or not keys.is_job_token(token):
+        await door.look_up(find_run, request, door)
+    return door.pepper.digest(token or "")
+
+
+def job_token_alone(request: Request) -> str | None:
+    """The digest of a well-formed job token that comes without a key beside it; for all else, `token_to_check`."""
+    token = _bearer(request)
+    if token is None or presented_key(request) is not None or not keys.is_job_token(token):
+        return None
+    door: Door = request.app.state.door
+    return door.pepper.digest(token)
+
+
+def admit(request: Request, door: Door, found: JobCaller | None) -> JobCaller:
+    """Whom a writer has found by that digest.
+
+    Raises:
+        Problem: 401 for nobody; 429 for too many that were refused.
+    """
+    return _known(request, door, _whoever, found)
+
+
+def _whoever(found: JobCaller | None, **_: Any) -> JobCaller:
+    if found is None:
+        raise Problem(401, "Unauthorized: Invalid token")
+    return found
 
 
 def key_or_token(permission: str) -> Any:

@@ -7,31 +7,36 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Path, Query
-from sqlalchemy import func
+from sqlalchemy import Row, bindparam, func
+from sqlalchemy import select as columns
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import Session, SQLModel, select
+from sqlmodel import Session, SQLModel, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from api.access.auth import DatabaseDep, key_or_token, needs, token_holder
 from api.access.caller import Caller, JobCaller
+from api.database import Database
 from api.problems import Problem
 from api.tables import Job, token_is_over
 from tuneyard.shapes import JobStatus, Page
 
-Row = TypeVar("Row", bound=SQLModel)
+Stored = TypeVar("Stored", bound=SQLModel)
 Shown = TypeVar("Shown")
 
+_JOB = columns(*Job.__table__.c).where(  # type: ignore[attr-defined]
+    col(Job.workspace_id) == bindparam("workspace_id"), col(Job.id) == bindparam("id")
+)
 Limit = Annotated[int, Query(ge=1, le=100)]
 Offset = Annotated[int, Query(ge=0, le=2**53)]
 JobId = Annotated[str, Path(description="The job's id.")]
 
 
-def owned(table: type[Row], workspace_id: int) -> SelectOfScalar[Row]:
+def owned(table: type[Stored], workspace_id: int) -> SelectOfScalar[Stored]:
     """A select of the workspace's rows alone."""
     return select(table).where(table.workspace_id == workspace_id)  # type: ignore[attr-defined]
 
 
-def find(session: Session, table: type[Row], workspace_id: int, object_id: str, missing: str) -> Row:
+def find(session: Session, table: type[Stored], workspace_id: int, object_id: str, missing: str) -> Stored:
     """The workspace's object of that id, or 404 with the text of `missing`."""
     row = None
     if "\0" not in object_id:  # PostgreSQL refuses to be asked
@@ -41,14 +46,28 @@ def find(session: Session, table: type[Row], workspace_id: int, object_id: str, 
     return row
 
 
-def is_anothers(session: Session, table: type[Row], workspace_id: int, object_id: str) -> bool:
+def find_job_row(database: Database, workspace_id: int, job_id: str) -> Row[Any]:
+    """The workspace's job as the table's columns, without an object around them: read in a fifth of the time.
+
+    Raises:
+        Problem: 404.
+    """
+    row = None
+    if "\0" not in job_id:
+        row = database.first_row(_JOB, workspace_id=workspace_id, id=job_id)
+    if row is None:
+        raise Problem(404, "Job not found")
+    return row
+
+
+def is_anothers(session: Session, table: type[Stored], workspace_id: int, object_id: str) -> bool:
     """Whether other workspaces have an object of that id, and this one has none."""
     same = select(table.workspace_id).where(table.id == object_id)  # type: ignore[attr-defined]
     holders = set(session.exec(same).all())
     return bool(holders) and workspace_id not in holders
 
 
-def record(session: Session, row: Row, same: SelectOfScalar[Row], taken: str) -> tuple[Row, bool]:
+def record(session: Session, row: Stored, same: SelectOfScalar[Stored], taken: str) -> tuple[Stored, bool]:
     """Store a row, unless `same` finds it stored already; (the row that is there, whether it is new).
 
     Two that record the same at once get one row. A row that clashes with another than `same` is a 409 with the

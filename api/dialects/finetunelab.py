@@ -7,34 +7,31 @@ A body may hold fields that nobody here knows: its `user_id` in particular decid
 
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter
 from pydantic import BaseModel, ValidationError
 
 from api import tables
-from api.access.auth import DatabaseDep, PepperDep, needs, token_holder
+from api.access.auth import DatabaseDep, PepperDep, needs
 from api.access.caller import Caller, JobCaller
-from api.access.owned import Limit, Offset, demand_own, find, hold_job, own_job, owned_job
+from api.access.owned import Limit, Offset, hold_job, own_job, owned_job
 from api.dialects.finetunelab_bodies import (
     JobBody,
     PlatformJob,
     PlatformStatus,
-    PointsBody,
-    PointsOfBody,
     StatusBody,
 )
-from api.dialects.finetunelab_words import listed_job, point_in_words, status_of
+from api.dialects.finetunelab_words import listed_job, status_of
 from api.job_ends import apply_end
 from api.lifecycle import Event
-from api.metric_store import history, newest
+from api.metric_reads import newest
 from api.moves import move
 from api.openapi_words import OWN_WORDS
 from api.operation_log import OperationLogDep
 from api.problems import Problem
 from api.routes.jobs import StatusFilter, jobs_page, record_job
-from api.routes.metrics import ManyPoints, report
 from api.strict_json import BrokenJson, StrictRoute
 from tuneyard.keys import is_job_token, mint_job_token
-from tuneyard.shapes import JobEnd, JobKind, JobStatus, MetricPoint, NewJob, Reported
+from tuneyard.shapes import JobEnd, JobKind, JobStatus, NewJob
 
 router = APIRouter(tags=["training platform"], route_class=StrictRoute)
 
@@ -154,82 +151,3 @@ def write_status(holder: OwnJob, database: DatabaseDep, body: StatusBody = None)
             move(job, Event.RUN if status == "running" else Event.PAUSE)
             job.last_report_at = tables.now()
     return {"success": True, "job_id": job.id, "status": job.status}
-
-
-def _job_is_named(request: Request, _: TrainingCaller) -> None:
-    if not request.query_params.get("job_id"):
-        raise Problem(400, "job_id query parameter is required")
-
-
-@router.get(
-    "/api/training/local/metrics",
-    dependencies=[Depends(_job_is_named)],
-    responses={400: {}, 404: {}},
-)
-def read_metrics_of(
-    caller: TrainingCaller,
-    database: DatabaseDep,
-    job_id: Annotated[str, Query(min_length=1)],
-    limit: ManyPoints = 1000,
-    offset: Offset = 0,
-) -> Open:
-    """A job's points by step."""
-    with database.reading() as session:
-        job = find(session, tables.Job, caller.workspace_id, job_id, MISSING)
-    return _points(database, job, limit, offset)
-
-
-@router.get("/api/training/local/{job_id}/metrics")
-@router.get("/api/training/jobs/{job_id}/metrics")
-def read_metrics(job: TrainingJob, database: DatabaseDep) -> Open:
-    """A job's whole history by step."""
-    return _points(database, job, None, 0)
-
-
-def _points(database: DatabaseDep, job: tables.Job, limit: int | None, offset: int) -> Open:
-    with database.reading() as session:
-        found = history(session, job.pk, limit, offset)
-    points = [point_in_words(row) for row in found.items]
-    return {"job_id": job.id, "metrics": points, "total": found.total, "limit": found.limit, "offset": offset}
-
-
-@router.put("/api/training/local/{job_id}/metrics", **OWN_WORDS)
-@router.post("/api/training/jobs/{job_id}/metrics", **OWN_WORDS)
-def write_metrics(holder: OwnJob, database: DatabaseDep, body: PointsBody = None) -> Reported:
-    """One point, or `metrics`: a list of them."""
-    given = object_in(body)
-    points = _listed(given) if "metrics" in given else [_point(given)]
-    return report(database, holder, points)
-
-
-@router.post("/api/training/local/metrics", **OWN_WORDS | {"responses": {400: {}, 404: {}}})
-def write_metrics_of(
-    holder: Annotated[JobCaller, Depends(token_holder)], database: DatabaseDep, body: PointsOfBody = None
-) -> Reported:
-    """Points of the job that the body names, which must be the token's."""
-    given = object_in(body)
-    required(given, "job_id", "metrics")
-    demand_own(database, holder, str(given["job_id"]), MISSING)
-    return report(database, holder, _listed(given))
-
-
-def _listed(given: Open) -> list[MetricPoint]:
-    metrics = given["metrics"]
-    if not isinstance(metrics, list) or not metrics:
-        raise Problem(400, "metrics must be a list with at least one point")
-    return [_point(object_in(point)) for point in metrics]
-
-
-def _point(given: Open) -> MetricPoint:
-    """A point; numbers under names that are no column of ours are kept in `extra`."""
-    required(given, "step", "epoch")
-    known = {
-        name: value for name, value in given.items() if name in MetricPoint.model_fields and name != "extra"
-    }
-    others = {name: value for name, value in given.items() if name not in MetricPoint.model_fields}
-    extra = given["extra"] if isinstance(given.get("extra"), dict) else {}
-    return shape_of(MetricPoint, known | {"extra": _numbers(extra) | _numbers(others)})
-
-
-def _numbers(fields: Open) -> Open:
-    return {name: value for name, value in fields.items() if type(value) in (int, float)}

@@ -111,7 +111,9 @@ def _readings(points: list[MetricRow]) -> dict[str, Any]:
         "samples_per_second",
         "tokens_per_second",
     )
-    losses = [point.train_loss for point in reversed(points) if point.train_loss is not None]
+    losses = [
+        loss for point in reversed(points) if (loss := point.train_loss) is not None and math.isfinite(loss)
+    ]
     newest = {name: next((v for p in points if (v := getattr(p, name)) is not None), None) for name in names}
     return newest | {"loss_trend": loss_trend(losses)}
 
@@ -148,14 +150,19 @@ def _warning(job: Job) -> str | None:
     return f"No updates received in {silent // timedelta(minutes=1)} minute(s): its trainer may have died"
 
 
-def point_in_words(row: MetricRow) -> dict[str, Any]:
+def point_in_words(point: dict[str, Any]) -> dict[str, Any]:
     """A metric point; readings of ours that the platform has no name for come as they are."""
-    named = row.model_dump(exclude={"attempt", "extra"})
-    return (
-        row.extra
-        | named
-        | {"perplexity": perplexity(row.eval_loss), "train_perplexity": perplexity(row.train_loss)}
-    )
+    numbers = {
+        name: None if isinstance(value, str) else value
+        for name, value in point.items()
+        if name not in ("attempt", "extra")
+    }
+    extra = {name: value for name, value in point["extra"].items() if not isinstance(value, str)}
+    perplexities = {
+        "perplexity": perplexity(numbers["eval_loss"]),
+        "train_perplexity": perplexity(numbers["train_loss"]),
+    }
+    return extra | numbers | perplexities
 
 
 def prediction_in_words(prediction: Prediction) -> dict[str, Any]:
