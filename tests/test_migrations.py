@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,9 +16,10 @@ from sqlmodel import select
 
 import api.schema_head
 from api.database import Database
+from api.metric_rollup import WIDTHS
 from api.schema_head import migrate
 from api.settings import Settings
-from api.tables import Job, Metric
+from api.tables import Job, Metric, MetricBucket
 
 MIGRATIONS = Path(api.schema_head.__file__).parent / "migrations"
 NOON = "2026-01-01 12:00:00+00:00"
@@ -38,8 +41,10 @@ def fill(database: Database) -> None:
         names = "pk, workspace_id, id, kind, name, status, model, config, attempt, result, created_at"
         job = f"1, 1, 'j', 'finetune', 'n', 'running', 'm', '{{}}', 1, '{{}}', '{NOON}'"
         connection.execute(text(f"INSERT INTO job ({names}) VALUES ({job})"))
-        names = "job_pk, step, attempt, workspace_id, timestamp, extra"
-        connection.execute(text(f"INSERT INTO metric ({names}) VALUES (1, 5, 1, 1, '{NOON}', '{{}}')"))
+        names = "job_pk, step, attempt, workspace_id, timestamp, train_loss, extra"
+        for step, loss, extra in ((5, 0.25, '{"a"\\: 2}'), (70, 0.5, "{}")):
+            row = f"1, {step}, 1, 1, '{NOON}', {loss}, '{extra}'"
+            connection.execute(text(f"INSERT INTO metric ({names}) VALUES ({row})"))
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
@@ -59,7 +64,11 @@ def test_a_job_from_before_is_kept_with_its_metrics(
     fill(database)
     migrate(database)
     with database.reading() as session:
-        [job], [metric] = session.exec(select(Job)).all(), session.exec(select(Metric)).all()
+        [job], [metric, _] = session.exec(select(Job)).all(), session.exec(select(Metric)).all()
+        buckets = {(b.width, b.bucket): b for b in session.exec(select(MetricBucket)).all()}
     assert (job.id, job.restarts, job.max_restarts, job.gpu_uuids, job.pids) == ("j", 0, 2, [], [])
-    assert (metric.job_pk, metric.step) == (job.pk, 5)
+    assert (metric.job_pk, metric.step, metric.at) == (job.pk, 5, datetime.fromisoformat(NOON))
+    assert len(buckets) == len(WIDTHS) + 1
+    assert json.loads(buckets[64, 0].columns) == {"train_loss": [1, 0.25, 0.25, 0.25], "a": [1, 2, 2, 2]}
+    assert json.loads(buckets[65536, 0].columns)["train_loss"] == [2, 0.25, 0.5, 0.75]
     database.close()

@@ -117,7 +117,7 @@ def progress_line(job: Job) -> str:
     steps = of_total(job.current_step, job.total_steps)
     parts = [
         f"step {steps}",
-        number(job.loss, ".4f", " loss"),
+        "diverged" if job.diverged else number(job.loss, ".4f", " loss"),
         number(job.tokens_per_second, ".0f", " tok/s"),
         number(job.gpu_memory_allocated_gb, ".1f", " GiB GPU"),
         None if job.status == "running" else str(job.status),
@@ -176,7 +176,7 @@ def job_card(job: Job, now: datetime) -> str:
             ("Progress", f"{job.progress:.2f}%"),
             ("Step", of_total(job.current_step, job.total_steps)),
             ("Epoch", of_total(number(job.current_epoch, ".2f"), number(job.total_epochs, "g"))),
-            ("Loss", number(job.loss, ".4f")),
+            ("Loss", "not finite: it has diverged" if job.diverged else number(job.loss, ".4f")),
             ("Eval loss", number(job.eval_loss, ".4f")),
             ("Speed", number(job.tokens_per_second, ".0f", " tokens/s")),
             ("GPU memory", number(job.gpu_memory_allocated_gb, ".2f", " GiB")),

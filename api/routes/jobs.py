@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BeforeValidator
 from sqlmodel import Session, col
@@ -11,8 +11,9 @@ from sqlmodel.sql.expression import SelectOfScalar
 
 from api import tables
 from api.access.audit import record_event
-from api.access.auth import DatabaseDep, DoorDep, PepperDep, needs
+from api.access.auth import DatabaseDep, PepperDep, needs
 from api.access.caller import Caller, JobCaller
+from api.access.door import Door
 from api.access.owned import (
     JobId,
     Limit,
@@ -162,8 +163,9 @@ def jobs_page(
 
 
 @router.get("/{job_id}", response_model=Job)
-async def get_job(job_id: JobId, caller: Annotated[Caller, needs("jobs:read")], door: DoorDep) -> Response:
+async def get_job(request: Request, job_id: JobId, caller: Annotated[Caller, needs("jobs:read")]) -> Response:
     """One that waits says why, and how many are before it."""
+    door: Door = request.app.state.door
     row = await door.look_up(find_job_row, door.database, caller.workspace_id, job_id)
     shown = (
         await run_in_threadpool(shown_row, door.database, row)
