@@ -24,6 +24,7 @@ from api.dialects import (
     finetunelab_suites,
     finetunelab_tests,
 )
+from api.job_followers import Feeds
 from api.kept_place import Place
 from api.launches import Launches
 from api.metric_store import MetricStore
@@ -46,6 +47,7 @@ from api.routes import (
     job_events,
     job_gpu,
     job_life,
+    job_stream,
     jobs,
     metrics,
     ml,
@@ -65,6 +67,7 @@ RESOURCES = (
     job_life,
     job_events,
     job_gpu,
+    job_stream,
     step_predictions,
     ml,
     configs,
@@ -100,6 +103,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.launches = Launches(settings)
     app.state.counts = Counts()
     app.state.metrics = MetricStore(database)
+    app.state.feeds = Feeds(database)
     app.state.door = Door(database, pepper, DeclaredKeys(settings, pepper), RateLimits(settings))
     canonical = APIRouter(prefix="/api/v1")
     for resource in RESOURCES:

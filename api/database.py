@@ -70,7 +70,7 @@ class Database:
             with self.engine.connect() as connection:
                 return connection.execute(query, values).first()
         with self._asking:
-            self._asked = self._asked or self.engine.connect()
+            self._asked = self._asked or self.engine.connect().execution_options(one_statement=True)
             with self._asked.begin():
                 return self._asked.execute(query, values).first()
 
@@ -135,5 +135,8 @@ def _use_wal(connection: sqlite3.Connection, patience: float) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     """A deferred transaction that read and then writes fails at once where another wrote meanwhile (BUSY_SNAPSHOT),
     however long its patience; one that is going to write says so first and waits its turn."""
-    writes = connection.get_execution_options().get("writes")
+    options = connection.get_execution_options()
+    if options.get("one_statement"):
+        return  # it is a transaction by itself
+    writes = options.get("writes")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -182,10 +182,10 @@ def find_run(request: Request, door: Door) -> JobCaller:
 
 async def present_caller(
     request: Request,
-    door: DoorDep,
     _key: Annotated[Any, _key_shown_in_docs],
     _token: Annotated[Any, _token_shown_in_docs],
 ) -> Caller:
+    door = await _door(request)
     return await door.look_up(find_caller, request, door)
 
 

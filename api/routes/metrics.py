@@ -179,6 +179,8 @@ async def keep(
     door: Door = request.app.state.door
     store: MetricStore = request.app.state.metrics
     written = await store.write(digest, job_id, rows)
+    if written.status and written.who:
+        request.app.state.feeds.tell(written.who.workspace_id, written.who.job_id)
     holder = await door.look_up(admit, request, door, written.who)
     if not written.status:
         await run_in_threadpool(demand_own, door.database, holder, job_id or "", missing)
