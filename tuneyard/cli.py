@@ -15,6 +15,7 @@ from tuneyard import __version__, display, exit_codes
 from tuneyard.alias_commands import list_aliases, list_moves, promote, undo
 from tuneyard.audit_command import audit
 from tuneyard.auth_commands import auth
+from tuneyard.chart_command import chart
 from tuneyard.compare_commands import compare, report
 from tuneyard.config_commands import configs
 from tuneyard.credentials import DEFAULT_ENVIRONMENT, DEFAULT_NAME, DEFAULT_URL
@@ -88,7 +89,7 @@ for command in (
     cli.add_command(command)
 for command in (compare, report):
     tests.add_command(command)
-for command in (pause, resume, events, logs, errors, predictions):
+for command in (chart, pause, resume, events, logs, errors, predictions):
     jobs.add_command(command)
 for command in (list_aliases, list_moves, promote, undo):
     models.add_command(command)
