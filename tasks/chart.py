@@ -12,7 +12,7 @@ from tuneyard.shapes import MetricPoint
 
 # Each stands out from white and from near-black: nobody knows what Prefect's page lies on.
 INK, FIRST, SECOND, WRONG = "#7c7c7c", "#3b82c4", "#d0701a", "#d9453d"
-BUCKETS = 400  # more than a panel has pixels, with two points in each
+BUCKETS = 250  # as many as a panel is pixels wide, with two points in each
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tasks.chart import FIRST, INK, SECOND, WRONG, Curves, thinned
+from tasks.chart import BUCKETS, FIRST, INK, SECOND, WRONG, Curves, thinned
 from tuneyard.shapes import MetricPoint
 
 POINTS = [MetricPoint(step=step, train_loss=1 / (step + 1), learning_rate=1e-4) for step in range(0, 50, 10)]
@@ -46,7 +46,7 @@ def test_a_long_run_is_drawn_small_with_its_spikes_and_gaps() -> None:
     known = dict(zip(steps.tolist(), kept.tolist(), strict=True))
     assert (known[31_415], known[27_182]) == (900.0, -5.0)
     assert math.isnan(known[99_000])
-    assert len(steps) <= 2 * 400 + 1
+    assert len(steps) <= 2 * BUCKETS + 1
     assert sorted(steps) == list(steps)
     points = [MetricPoint(step=at, train_loss=value) for at, value in enumerate(values[:40_000])]
     assert len(Curves(points).svg()) < 100_000
