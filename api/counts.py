@@ -21,7 +21,8 @@ FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # read by prometheus_client when it is firs
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _REFUSED = {403: "forbidden", 429: "rate_limited"}
-disable_created_metrics()  # several processes have none, and one is to have the same series
+# Several processes have none, and one is to have the same series.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Counts:
@@ -82,8 +83,8 @@ class Counts:
         registry = self._registry
         if FOLDER in os.environ:
             registry = CollectorRegistry()
-            MultiProcessCollector(registry)
-        return generate_latest(registry) + generate_latest(_Build())  # type: ignore[arg-type]
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return generate_latest(registry) + generate_latest(_Build())
 
 
 def _template(scope: MutableMapping[str, Any]) -> str:

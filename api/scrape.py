@@ -43,7 +43,7 @@ class Workspace(Collector):
 
     def shown(self) -> bytes:
         """In Prometheus's text format."""
-        return generate_latest(self)  # type: ignore[arg-type]
+        return generate_latest(self)
 
     def collect(self) -> Iterator[Metric]:
         yield from self._jobs()
