@@ -13,6 +13,7 @@ from api.access.declared import DeclaredKeys
 from api.access.door import Door
 from api.access.pepper import load_pepper
 from api.access.rate_limits import RateLimits
+from api.counts import Counts
 from api.database import Database
 from api.dialects import (
     finetunelab,
@@ -23,6 +24,7 @@ from api.dialects import (
     finetunelab_suites,
     finetunelab_tests,
 )
+from api.job_followers import Feeds
 from api.kept_place import Place
 from api.launches import Launches
 from api.metric_store import MetricStore
@@ -45,10 +47,12 @@ from api.routes import (
     job_events,
     job_gpu,
     job_life,
+    job_stream,
     jobs,
     metrics,
     ml,
     people,
+    scraping,
     sessions,
     step_predictions,
     suites,
@@ -63,6 +67,7 @@ RESOURCES = (
     job_life,
     job_events,
     job_gpu,
+    job_stream,
     step_predictions,
     ml,
     configs,
@@ -96,13 +101,16 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.place = Place(settings.artifacts)
     app.state.launches = Launches(settings)
+    app.state.counts = Counts()
     app.state.metrics = MetricStore(database)
+    app.state.feeds = Feeds(database)
     app.state.door = Door(database, pepper, DeclaredKeys(settings, pepper), RateLimits(settings))
     canonical = APIRouter(prefix="/api/v1")
     for resource in RESOURCES:
         canonical.include_router(resource.router)
     app.include_router(canonical)
     app.include_router(system.public)
+    app.include_router(scraping.router)
     app.include_router(api_keys.router)
     app.include_router(finetunelab.router)
     app.include_router(finetunelab_metrics.router)

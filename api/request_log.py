@@ -43,16 +43,16 @@ class RequestLog:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request_id, began, status = str(ULID()), time.perf_counter(), 0
+        request_id, began, status, first = str(ULID()), time.perf_counter(), 0, 0.0
         # `notices` are headers that whatever answers is to carry: dependencies add theirs.
         state = scope.setdefault("state", {})
         state.update(request_id=request_id, notices={"x-request-id": request_id})
         token = _request_id.set(request_id)
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
+            nonlocal status, first
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, first = message["status"], time.perf_counter() - began
                 notices = [(name.encode(), value.encode()) for name, value in state["notices"].items()]
                 message["headers"] = [*message["headers"], *notices]
             await send(message)
@@ -65,6 +65,7 @@ class RequestLog:
                 answer = problem_answer(Request(scope), 500, f"Something failed here; quote {request_id}")
                 await answer(scope, receive, send_with_id)
         finally:
+            scope["app"].state.counts.answered(scope, status, first)
             milliseconds = (time.perf_counter() - began) * 1000
             _log_answer(scope["method"], scope["path"], status, milliseconds)
             _request_id.reset(token)

@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 from contextlib import suppress
+from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import NoReturn
 
@@ -43,7 +44,10 @@ def serve(listener: socket.socket, workers: int) -> None:
     if workers == 1:
         server.run(sockets=[listener])
     else:
-        Multiprocess(config, sockets=[listener]).run()
+        # Where all of them count, for /metrics: whichever is asked answers for all.
+        with TemporaryDirectory(prefix="tuneyard-counts-") as folder:
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+            Multiprocess(config, sockets=[listener]).run()
     if workers == 1 and not server.started:
         sys.exit(1)
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from sqlmodel import Session, col
 
-from api.access.owned import owned
-from api.tables import Job, now
+from api.access.owned import find, owned
+from api.database import Database
+from api.tables import Job, now, progress_of
 from tuneyard import shapes
 from tuneyard.shapes import JobKind, JobStatus
 
@@ -24,6 +25,14 @@ def shown_jobs(session: Session, rows: Sequence[Job]) -> list[shapes.Job]:
 
 def shown_job(session: Session, row: Job) -> shapes.Job:
     return shown_jobs(session, [row])[0]
+
+
+def shown_row(database: Database, row: Any) -> shapes.Job:
+    """The job of a row of the table's columns."""
+    if not waits(row):
+        return shapes.Job.model_validate({**row._mapping, "progress": progress_of(row)})
+    with database.reading() as session:
+        return shown_job(session, find(session, Job, row.workspace_id, row.id, "Job not found"))
 
 
 def waits(row: Any) -> bool:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tasks.chart import loss_chart
+from tasks.chart import Curves
 from tasks.child import Order, serve
 from tasks.launch import Tail, run_child
 from tasks.report import RunReport
@@ -156,10 +156,10 @@ def ours(task: dict[str, Any], _: Clock, folder: Path) -> dict[str, Any]:
             client.jobs.get("job-1")  # as costly as a heartbeat
             beaten = now
         if points and now - drawn > CHART_SECONDS:
-            loss_chart(points)
+            Curves(points).svg()
             drawn = now
 
-    loss_chart([MetricPoint(step=1, train_loss=1.0)])  # what is imported for it once is no cost of a step
+    Curves([MetricPoint(step=1, train_loss=1.0)]).svg()  # what is imported for it once is no cost of a step
     began, cpu = time.perf_counter(), time.process_time()
     plan = {"task": task, "config": _config(task), "api_url": task["api_url"], "job_id": "job-1"}
     plan |= {"model_dir": task["model_dir"], "output_dir": str(folder / "model")}

@@ -15,7 +15,7 @@ from flows.cards import cards
 from flows.guard import Guard
 from flows.job_ends import LEAVING_PATIENCE, WORKING_PATIENCE
 from flows.job_run import JobRun
-from tasks.chart import loss_chart
+from tasks.chart import Curves
 from tasks.checkpoint import go_back
 from tasks.launch import Tail, run_child
 from tasks.lease import Lease
@@ -123,26 +123,30 @@ class _Told:
     def __init__(self, run: JobRun) -> None:
         self._run = run
         self._spool = Tail(run.kept_file("metrics.jsonl"))
-        self._points = self._new()
+        self._curves = Curves()
+        self._last: MetricPoint | None = None
+        self._new()
 
     def look(self) -> list[MetricPoint]:
         """What is new, shown."""
         new = self._new()
-        self._points += new
         self._run.journal.look()
-        if self._points and self._run.progress.due("progress", BAR_SECONDS):
-            last, total = self._points[-1], self._run.total_steps()
+        if self._last and self._run.progress.due("progress", BAR_SECONDS):
+            last, total = self._last, self._run.total_steps()
             self._run.progress.bar(100.0 * last.step / total if total else 0.0, _words(last, total))
         if self._run.progress.due("loss", CHART_SECONDS):
             self.chart()
         return new
 
     def chart(self) -> None:
-        if self._points:
-            self._run.progress.picture("loss", loss_chart(self._points), f"Loss of job {self._run.job.id}")
+        if self._last:
+            self._run.progress.picture("loss", self._curves.svg(), f"The course of job {self._run.job.id}")
 
     def _new(self) -> list[MetricPoint]:
-        return [MetricPoint.model_validate_json(line) for line in self._spool.new_lines()]
+        new = [MetricPoint.model_validate_json(line) for line in self._spool.new_lines()]
+        self._curves.add(new)
+        self._last = new[-1] if new else self._last
+        return new
 
 
 def _words(point: MetricPoint, total: int | None) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
 from tuneyard.addresses import object_path
-from tuneyard.async_wire import AsyncWire
+from tuneyard.async_following import AsyncFollowing
 from tuneyard.batch_shapes import NewPrediction, PipelineRequest, Prediction, PredictionBatch
 from tuneyard.configs import FinetuneConfig, MergeConfig, PipelineConfig
 from tuneyard.identifiers import fresh_id
@@ -55,11 +54,8 @@ JobList = list[Job]
 Errors = list[JobError]
 
 
-class AsyncJobs:
+class AsyncJobs(AsyncFollowing):
     """Fine-tunes and batch tests, as work that is claimed, reported on and ended."""
-
-    def __init__(self, wire: AsyncWire) -> None:
-        self._wire = wire
 
     async def create(self, new: NewJob) -> Job:
         """Record a job; the same `flow_run_id` again answers the job that is there."""
@@ -166,9 +162,6 @@ class AsyncJobs:
             offset += len(page.items)
             if not page.items or offset >= page.total:
                 return
-
-    async def get(self, job_id: str) -> Job:
-        return await self._wire.ask(Job, "GET", object_path("jobs", job_id))
 
     async def gpu(self, job_id: str) -> JobGpu:
         """What the job has had of cards: hours, use, energy, memory and cost."""
@@ -284,15 +277,3 @@ class AsyncJobs:
     async def errors(self, job_id: str) -> Errors:
         """Whatever went wrong, of all attempts, oldest first."""
         return await self._wire.ask(Errors, "GET", object_path("jobs", job_id, "errors"))
-
-    async def watch(self, job_id: str, every: float = 1.0) -> AsyncIterator[Job]:
-        """The job now and after each change, looked at every `every` seconds, until it is final."""
-        last: Job | None = None
-        while True:
-            job = await self.get(job_id)
-            if job != last:
-                yield job
-            if job.status.is_final:
-                return
-            last = job
-            await asyncio.sleep(every)

@@ -15,7 +15,7 @@ from tuneyard import __version__, display, exit_codes
 from tuneyard.alias_commands import list_aliases, list_moves, promote, undo
 from tuneyard.audit_command import audit
 from tuneyard.auth_commands import auth
-from tuneyard.client import Client
+from tuneyard.chart_command import chart
 from tuneyard.compare_commands import compare, report
 from tuneyard.config_commands import configs
 from tuneyard.credentials import DEFAULT_ENVIRONMENT, DEFAULT_NAME, DEFAULT_URL
@@ -26,8 +26,8 @@ from tuneyard.job_commands import jobs
 from tuneyard.job_life_commands import errors, events, logs, pause, predictions, resume
 from tuneyard.key_commands import keys
 from tuneyard.keys import redact
+from tuneyard.metric_command import metrics
 from tuneyard.model_commands import models
-from tuneyard.options import connected, example, json_option, paged, show_page
 from tuneyard.pipeline_command import pipeline
 from tuneyard.suite_commands import suites
 from tuneyard.test_commands import test, tests
@@ -68,6 +68,7 @@ def cli(api_url: str | None, patience: float) -> None:  # `connect` reads them f
 
 
 for command in (
+    metrics,
     train,
     test,
     check,
@@ -88,20 +89,10 @@ for command in (
     cli.add_command(command)
 for command in (compare, report):
     tests.add_command(command)
-for command in (pause, resume, events, logs, errors, predictions):
+for command in (chart, pause, resume, events, logs, errors, predictions):
     jobs.add_command(command)
 for command in (list_aliases, list_moves, promote, undo):
     models.add_command(command)
-
-
-@cli.command("metrics", epilog=example("metrics 01KA1B2C3D4E5F6G7H8J9K0MNP --limit 50"))
-@click.argument("job_id", metavar="JOB")
-@paged(5000, 1000)
-@json_option
-@connected
-def show_metrics(client: Client, job_id: str, limit: int, offset: int, as_json: bool) -> None:
-    """Show a job's metrics by step."""
-    show_page(client.metrics.list(job_id, limit, offset), as_json, display.metrics_table)
 
 
 def run(arguments: Sequence[str]) -> int:

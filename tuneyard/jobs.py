@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Literal
@@ -11,6 +10,7 @@ from typing import Any, Literal
 from tuneyard.addresses import object_path
 from tuneyard.batch_shapes import NewPrediction, PipelineRequest, Prediction, PredictionBatch
 from tuneyard.configs import FinetuneConfig, MergeConfig, PipelineConfig
+from tuneyard.following import Following
 from tuneyard.identifiers import fresh_id
 from tuneyard.shapes import (
     Beat,
@@ -44,7 +44,6 @@ from tuneyard.shapes import (
     ValidateRequest,
     Validation,
 )
-from tuneyard.wire import Wire
 
 
 def _asked(**given: Any) -> dict[str, Any]:
@@ -56,11 +55,8 @@ JobList = list[Job]
 Errors = list[JobError]
 
 
-class Jobs:
+class Jobs(Following):
     """Fine-tunes and batch tests, as work that is claimed, reported on and ended."""
-
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
 
     def create(self, new: NewJob) -> Job:
         """Record a job; the same `flow_run_id` again answers the job that is there."""
@@ -167,9 +163,6 @@ class Jobs:
             offset += len(page.items)
             if not page.items or offset >= page.total:
                 return
-
-    def get(self, job_id: str) -> Job:
-        return self._wire.ask(Job, "GET", object_path("jobs", job_id))
 
     def gpu(self, job_id: str) -> JobGpu:
         """What the job has had of cards: hours, use, energy, memory and cost."""
@@ -281,15 +274,3 @@ class Jobs:
     def errors(self, job_id: str) -> Errors:
         """Whatever went wrong, of all attempts, oldest first."""
         return self._wire.ask(Errors, "GET", object_path("jobs", job_id, "errors"))
-
-    def watch(self, job_id: str, every: float = 1.0) -> Iterator[Job]:
-        """The job now and after each change, looked at every `every` seconds, until it is final."""
-        last: Job | None = None
-        while True:
-            job = self.get(job_id)
-            if job != last:
-                yield job
-            if job.status.is_final:
-                return
-            last = job
-            time.sleep(every)

@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tuneyard.addresses import object_path
-from tuneyard.shapes import MetricBatch, MetricPoint, MetricRow, Page, Reported
+from tuneyard.metric_table import MetricTable
+from tuneyard.shapes import MetricBatch, MetricBuckets, MetricColumns, MetricPoint, MetricRow, Page, Reported
 from tuneyard.wire import Wire
 
 
@@ -30,6 +31,32 @@ class Metrics:
         """One page by step, then attempt, ascending; `limit` is at most 5000."""
         path = object_path("jobs", job_id, "metrics")
         return self._wire.ask(Page[MetricRow], "GET", path, params={"limit": limit, "offset": offset})
+
+    def read(
+        self,
+        job_id: str,
+        columns: Sequence[str] | None = None,
+        attempt: int | None = None,
+        buckets: int | None = None,
+    ) -> MetricTable:
+        """The whole history as columns, of each step the newest attempt's point.
+
+        Args:
+            columns: Names, those in `extra` among them; None: all.
+            attempt: That attempt's points alone.
+            buckets: At most so many rows, each the least, the greatest and the mean of its steps.
+        """
+        path = object_path("jobs", job_id, "metrics")
+        params = {"columns": ",".join(columns) if columns else None, "attempt": attempt}
+        if buckets is not None:
+            found = self._wire.ask(MetricBuckets, "GET", path, params=params | {"buckets": buckets})
+            return MetricTable.of_buckets(found)
+        pages, cursor = [], None
+        while not pages or cursor is not None:
+            more = {"format": "columns", "limit": 10_000, "cursor": cursor}
+            pages.append(self._wire.ask(MetricColumns, "GET", path, params=params | more))
+            cursor = pages[-1].next_cursor
+        return MetricTable.of_pages(pages)
 
     def iter(self, job_id: str, page_size: int = 1000) -> Iterator[MetricRow]:
         """Every row by step, then attempt, each once, also while the job goes on reporting."""

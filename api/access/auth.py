@@ -124,6 +124,7 @@ def find_caller(request: Request, door: Door) -> Caller:
         caller = _let_in(request, door, _known(request, door, door.person, cookie))
         demand_same_origin(request)
         return caller
+    request.state.refusal = "missing"
     log.info("auth.missing_key", extra=_where(request))
     raise Problem(401, "Missing authorization header")
 
@@ -134,6 +135,7 @@ def _known(request: Request, door: Door, find: Callable[..., Found], secret: Any
     try:
         found = find(secret, **trace)
     except Problem:
+        request.state.refusal = "invalid"
         log.warning("auth.invalid_key", extra=_where(request) | {"address": trace["address"]})
         door.limits.refused(trace["address"])
         raise
@@ -172,6 +174,7 @@ def find_run(request: Request, door: Door) -> JobCaller:
     """
     token = _bearer(request)
     if token is None:
+        request.state.refusal = "missing"
         log.info("auth.missing_key", extra=_where(request))
         raise Problem(401, "Unauthorized: Bearer token required")
     return _known(request, door, door.run, token)

@@ -59,6 +59,11 @@ _SESSION = (
     .join(Workspace, col(Workspace.pk) == col(User.workspace_id))
     .where(col(LoginSession.digest) == bindparam("digest"))
 )
+_STAYING = (
+    columns(col(LoginSession.ended_at), col(User.disabled_at))
+    .join(User, col(User.pk) == col(LoginSession.user_pk))
+    .where(col(LoginSession.id) == bindparam("session_id"))
+)
 _JOB = columns(
     col(Job.pk), col(Job.id), col(Job.workspace_id), col(Job.token_digest), col(Job.ended_at)
 ).where(col(Job.token_digest) == bindparam("digest"))
@@ -163,6 +168,18 @@ class Door:
             expires_at=row.expires_at,
             **trace,
         )
+
+    def still_in(self, caller: Caller) -> bool:
+        """Whether who came in a while ago would be let in now; what they stay for is one request."""
+        if caller.expires_at is not None and caller.expires_at <= now():
+            return False
+        if caller.session_id is not None:
+            row = self.database.first_row(_STAYING, session_id=caller.session_id)
+            return row is not None and row.ended_at is None and row.disabled_at is None
+        if caller.role is not None:  # a declared key lasts as long as the server
+            return True
+        row = self.database.first_row(_KEY, public_id=caller.id)
+        return row is not None and row.revoked_at is None and caller.permissions <= set(row.permissions)
 
     def run(self, token: str, **trace: Any) -> JobCaller:
         """The run whose job token it is.

@@ -32,10 +32,20 @@ PERMISSIONS: dict[str, str] = {
     "users:write": "Add, change and disable people",
     "owners:write": "Make and change owners",
     "events:read": "Read the audit trail",
+    "server:read": "Scrape /metrics: what the whole server does, and the workspace's jobs and cards as counts",
 }
 _EVERYTHING = frozenset(PERMISSIONS)
 _ADMINISTRATION = frozenset(
-    {"keys:own", "keys:read", "keys:write", "users:read", "users:write", "owners:write", "events:read"}
+    {
+        "keys:own",
+        "keys:read",
+        "keys:write",
+        "users:read",
+        "users:write",
+        "owners:write",
+        "events:read",
+        "server:read",
+    }
 )
 _READING = frozenset(name for name in _EVERYTHING - _ADMINISTRATION if name.endswith(":read"))
 
@@ -64,6 +74,7 @@ SCOPES: dict[str, frozenset[str]] = {
     "testing": _TESTING | {"gpus:read"},
     "production": frozenset({"artifacts:read"}),
     "worker": _TRAINING | _TESTING | _WORK | {"gpus:read"},
+    "monitoring": frozenset({"server:read"}),
     "all": _EVERYTHING - _ADMINISTRATION,
     "admin": _EVERYTHING - {"owners:write"},
 }

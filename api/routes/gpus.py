@@ -16,6 +16,7 @@ from api.gpu_conditions import Patience
 from api.gpu_retention import Limits
 from api.gpu_store import store
 from api.problems import Problem
+from api.settings import Settings
 from api.strict_json import StrictRoute
 from api.tables import now
 from tuneyard.shapes import Gpu, GpuHost, GpuReading, HostSampleBatch, Page, Stored
@@ -50,9 +51,12 @@ def newest_samples(
 ) -> list[GpuHost]:
     """Each host and its cards as they were last read, by name and place, with what is the matter with them."""
     with database.reading() as session:
-        hosts = _newest(session, caller.workspace_id)
-        query = owned(tables.Gpu, caller.workspace_id).order_by(col(tables.Gpu.pk))
-        cards = session.exec(query).all()
+        return newest_hosts(session, caller.workspace_id, settings)
+
+
+def newest_hosts(session: Session, workspace_id: int, settings: Settings) -> list[GpuHost]:
+    hosts = _newest(session, workspace_id)
+    cards = session.exec(owned(tables.Gpu, workspace_id).order_by(col(tables.Gpu.pk))).all()
     patience = Patience.of(settings)
     return [_shown(host, [card for card in cards if card.host == host.host], patience) for host in hosts]
 

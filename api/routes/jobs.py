@@ -29,7 +29,6 @@ from api.access.owned import (
     page,
     record,
 )
-from api.database import Database
 from api.job_ends import apply_end
 from api.job_history import note
 from api.lifecycle import Event
@@ -38,7 +37,7 @@ from api.openapi_words import or_again
 from api.operation_log import OperationLogDep
 from api.problems import Problem
 from api.strict_json import StrictRoute
-from api.waiting import shown_job, shown_jobs, waits
+from api.waiting import shown_jobs, shown_row, waits
 from tuneyard.keys import mint_job_token
 from tuneyard.shapes import (
     Claim,
@@ -168,16 +167,12 @@ async def get_job(request: Request, job_id: JobId, caller: Annotated[Caller, nee
     """One that waits says why, and how many are before it."""
     door: Door = request.app.state.door
     row = await door.look_up(find_job_row, door.database, caller.workspace_id, job_id)
-    if waits(row):
-        shown = await run_in_threadpool(_waiting_job, door.database, caller, job_id)
-    else:
-        shown = Job.model_validate({**row._mapping, "progress": tables.progress_of(row)})
+    shown = (
+        await run_in_threadpool(shown_row, door.database, row)
+        if waits(row)
+        else shown_row(door.database, row)
+    )
     return Response(shown.model_dump_json(), media_type="application/json")
-
-
-def _waiting_job(database: Database, caller: Caller, job_id: str) -> Job:
-    with database.reading() as session:
-        return shown_job(session, find(session, tables.Job, caller.workspace_id, job_id, "Job not found"))
 
 
 @router.post("/{job_id}/claim")

@@ -179,9 +179,12 @@ async def keep(
     door: Door = request.app.state.door
     store: MetricStore = request.app.state.metrics
     written = await store.write(digest, job_id, rows)
+    if written.status and written.who:
+        request.app.state.feeds.tell(written.who.workspace_id, written.who.job_id)
     holder = await door.look_up(admit, request, door, written.who)
     if not written.status:
         await run_in_threadpool(demand_own, door.database, holder, job_id or "", missing)
+    request.app.state.counts.stored(len(rows), int(request.headers.get("content-length") or 0))
     content = f'{{"success":true,"count":{len(rows)},"job_status":"{written.status}"}}'
     return Response(content, media_type="application/json")
 

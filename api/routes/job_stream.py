@@ -1,0 +1,53 @@
+"""A job as it goes on: its state and its metrics, sent as they come (server-sent events)."""
+
+from functools import partial
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Request
+from starlette.responses import Response, StreamingResponse
+
+from api import tables
+from api.access.auth import DoorDep, needs
+from api.access.caller import Caller
+from api.access.owned import owned_job
+from api.job_followers import Feeds, Follower
+from api.job_marks import MARK, Mark
+
+router = APIRouter(prefix="/jobs/{job_id}", tags=["jobs"])
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+Last = Annotated[str | None, Header(pattern=MARK, description="The id of the last event that came.")]
+WithPoints = Annotated[bool, Query(description="false: the state alone.")]
+FromStart = Annotated[bool, Query(description="false: of the points, only those that come from now on.")]
+
+
+@router.get(
+    "/$stream",
+    response_class=Response,
+    responses={
+        200: {"content": {"text/event-stream": {}}, "description": "Events, until the job has ended."},
+        204: {"description": "The job has ended, and all of it was sent before."},
+    },
+)
+async def stream_job(
+    request: Request,
+    job: Annotated[tables.Job, owned_job("metrics:read")],
+    caller: Annotated[Caller, needs("metrics:read")],
+    door: DoorDep,
+    last_event_id: Last = None,
+    metrics: WithPoints = True,
+    history: FromStart = True,
+) -> Response:
+    """`state`: the job, as it is read; `metrics`: a list of points by attempt and step, one that was filled in since
+    once more; `note`: why the stream ends before the job has. With `Last-Event-ID` it goes on behind that event.
+    """
+    feeds: Feeds = request.app.state.feeds
+    feed = await feeds.of(job.workspace_id, job.id)
+    mark = Mark.read(last_event_id) if last_event_id else None
+    if mark is None and not history:
+        mark = feed.mark.without_state()
+    may_stay = partial(door.look_up, door.still_in, caller)
+    follower = Follower(door.database, feed, mark, metrics, may_stay)
+    if follower.has_it_all:
+        return Response(status_code=204)
+    return StreamingResponse(follower.events(), headers=HEADERS, media_type="text/event-stream")
