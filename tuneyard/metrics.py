@@ -47,15 +47,18 @@ class Metrics:
             buckets: At most so many rows, each the least, the greatest and the mean of its steps.
         """
         path = object_path("jobs", job_id, "metrics")
-        params = {"columns": ",".join(columns) if columns else None, "attempt": attempt}
+        params: dict[str, str | int | None] = {
+            "columns": ",".join(columns) if columns else None,
+            "attempt": attempt,
+        }
         if buckets is not None:
             found = self._wire.ask(MetricBuckets, "GET", path, params=params | {"buckets": buckets})
             return MetricTable.of_buckets(found)
-        pages, cursor = [], None
-        while not pages or cursor is not None:
-            more = {"format": "columns", "limit": 10_000, "cursor": cursor}
-            pages.append(self._wire.ask(MetricColumns, "GET", path, params=params | more))
-            cursor = pages[-1].next_cursor
+        pages: list[MetricColumns] = []
+        params |= {"format": "columns", "limit": 10_000}
+        while not pages or params["cursor"] is not None:
+            pages.append(self._wire.ask(MetricColumns, "GET", path, params=params))
+            params["cursor"] = pages[-1].next_cursor
         return MetricTable.of_pages(pages)
 
     def iter(self, job_id: str, page_size: int = 1000) -> Iterator[MetricRow]:
