@@ -92,6 +92,8 @@ def test_reports_and_refusals_are_counted(office: Office) -> None:
     assert office.call("GET", f"{V1}/jobs").status_code == 401
     assert office.call("GET", f"{V1}/jobs", "wak_nonsense").status_code == 401
     assert office.call("GET", f"{V1}/jobs", office.key("monitoring")).status_code == 403
+    nobody = {"name": "nobody-of-that-name", "password": "guessed-wrongly"}
+    assert office.call("POST", f"{V1}/auth/login", json=nobody).status_code == 401
     after = scraped(office)
 
     def more(name: str, /, **labels: str) -> float:
@@ -100,8 +102,10 @@ def test_reports_and_refusals_are_counted(office: Office) -> None:
     assert more("tuneyard_ingest_points_total") == 7
     assert more("tuneyard_ingest_bytes_total") > 100
     assert more("tuneyard_ingest_refused_total", status="422") == 1
-    refusals = {kind: more("tuneyard_auth_refused_total", kind=kind) for kind in ("missing", "invalid")}
-    assert refusals == {"missing": 1, "invalid": 1}
+    refusals = {
+        kind: more("tuneyard_auth_refused_total", kind=kind) for kind in ("missing", "invalid", "password")
+    }
+    assert refusals == {"missing": 1, "invalid": 1, "password": 1}
     assert more("tuneyard_auth_refused_total", kind="forbidden") == 1
 
 
