@@ -9,6 +9,7 @@ import statistics
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -105,13 +106,13 @@ def test_the_environment_may_say_who_reports(
     for name in ("TUNEYARD_JOB_ID", "TUNEYARD_JOB_TOKEN", "TUNEYARD_JOB_TOKEN_FILE"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(BadInput, match="TUNEYARD_JOB_TOKEN"):
+        TuneyardCallback(job_id="j1")
+    with pytest.raises(BadInput, match="job_id"):
         TuneyardCallback()
     job_id, token = office.claimed_job()
     (tmp_path / "token").write_text(f"{token}\n")
     monkeypatch.setenv("TUNEYARD_API_URL", office.served.url)
     monkeypatch.setenv("TUNEYARD_JOB_TOKEN_FILE", str(tmp_path / "token"))
-    with pytest.raises(BadInput, match="job_id"):
-        TuneyardCallback()
     monkeypatch.setenv("TUNEYARD_JOB_ID", job_id)
     trained(tiny_model, tmp_path / "run", TuneyardCallback(), max_steps=5)
     assert office.job(job_id)["current_step"] == 5
@@ -144,7 +145,7 @@ Trainer(AutoModelForCausalLM.from_pretrained(model), arguments, train_dataset=ro
 
 def medians(times: list[float], away: tuple[float, float]) -> tuple[float, float]:
     """Seconds a step, with the API there and away; what is near a change counts for neither."""
-    steps = [(end, end - start) for start, end in zip(times, times[1:], strict=False)][20:]
+    steps = [(end, end - start) for start, end in pairwise(times)][20:]
     here = [took for end, took in steps if end < away[0] - 0.5 or end > away[1] + 2.5]
     gone = [took for end, took in steps if away[0] + 0.5 < end < away[1] - 0.5]
     return statistics.median(here), statistics.median(gone)
@@ -190,5 +191,5 @@ def test_an_api_that_is_away_neither_slows_a_training_nor_loses_a_point(home: Pa
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_five_minutes_without_the_api_leave_the_time_of_a_step_as_it_is(home: Path, tiny_model: Path) -> None:
-    ratio = trained_through_an_outage(home, tiny_model, here=60, gone=300)
-    assert ratio == pytest.approx(1, abs=0.01), (home / "result.json").read_text()
+    ratio = trained_through_an_outage(home, tiny_model, here=30, gone=300)
+    assert ratio < 1.01, (home / "result.json").read_text()

@@ -24,7 +24,6 @@ from tuneyard.shapes import MetricPoint
 log = logging.getLogger(__name__)
 _NAMES = {"loss": "train_loss"}
 _COLUMNS = set(MetricPoint.model_fields) - {"step", "timestamp", "extra"}
-_VARIABLES = ("TUNEYARD_JOB_ID", "TUNEYARD_JOB_TOKEN", "TUNEYARD_JOB_TOKEN_FILE")
 
 
 class TuneyardCallback(TrainerCallback):  # type: ignore[misc]  # transformers has no types
@@ -49,12 +48,11 @@ class TuneyardCallback(TrainerCallback):  # type: ignore[misc]  # transformers h
         folder: str | os.PathLike[str] | None = None,
         patience: float = 60.0,
     ) -> None:
-        self._client = client or Client(
-            os.environ.get("TUNEYARD_API_URL") or DEFAULT_URL, job_token=_token(), patience=2.0, timeout=10.0
-        )
-        self._job_id = job_id or os.environ.get(_VARIABLES[0], "")
+        self._job_id = job_id or os.environ.get("TUNEYARD_JOB_ID", "")
         if not self._job_id:
             raise BadInput("give a job_id, or set TUNEYARD_JOB_ID")
+        self._client = client
+        self._own = None if client else _client_of_environment()
         self._folder = folder
         self._patience = patience
         self._reporter: Reporter | None = None
@@ -93,12 +91,17 @@ class TuneyardCallback(TrainerCallback):  # type: ignore[misc]  # transformers h
     def _open(self, args: Any) -> Reporter:
         if self._reporter is None or self._reporter.is_closed:
             folder = Path(self._folder or Path(args.output_dir) / "tuneyard")
-            self._reporter = Reporter(self._client, self._job_id, folder)
+            if self._client is None and self._own is None:  # closed when training ended
+                self._own = _client_of_environment()
+            self._reporter = Reporter(self._client or self._own, self._job_id, folder)
         return self._reporter
 
     def _close(self) -> None:
         if self._reporter is not None and (left := self._reporter.close(self._patience)):
             log.warning("%s points are left unsent: a later run on the same folder sends them", left)
+        if self._own is not None:
+            self._own.close()
+            self._own = None
 
 
 def point_in(logs: dict[str, Any], step: int) -> MetricPoint:
@@ -114,10 +117,15 @@ def _is_number(value: Any) -> bool:
     return not isinstance(value, bool | str) and hasattr(value, "__float__")
 
 
+def _client_of_environment() -> Client:
+    url = os.environ.get("TUNEYARD_API_URL") or DEFAULT_URL
+    return Client(url, job_token=_token(), patience=2.0, timeout=10.0)
+
+
 def _token() -> str:
-    if token := os.environ.get(_VARIABLES[1], "").strip():
+    if token := os.environ.get("TUNEYARD_JOB_TOKEN", "").strip():
         return token
-    file = os.environ.get(_VARIABLES[2], "").strip()
+    file = os.environ.get("TUNEYARD_JOB_TOKEN_FILE", "").strip()
     if not file:
         raise BadInput(
             "give a client, or set TUNEYARD_JOB_TOKEN, or TUNEYARD_JOB_TOKEN_FILE to a file that holds it"
