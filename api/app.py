@@ -58,7 +58,7 @@ from api.routes import (
     suites,
     system,
 )
-from api.serving import share_memory
+from api.serving import on_signals, share_memory
 from api.settings import Settings
 
 RESOURCES = (
@@ -130,7 +130,9 @@ def create_app(settings: Settings) -> FastAPI:
 @asynccontextmanager
 async def _running(app: FastAPI) -> AsyncIterator[None]:
     app.state.door.usage.start()
+    on_signals(app.state.feeds.stop)
     yield
+    app.state.feeds.stop()
     await run_in_threadpool(app.state.metrics.stop)
     await run_in_threadpool(app.state.door.usage.stop)
     app.state.door.limits.close()

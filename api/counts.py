@@ -48,7 +48,7 @@ class Counts:
         self._auth_refused = Counter(
             "tuneyard_auth_refused", "Requests refused for who asked.", ("kind",), registry=mine
         )
-        for kind in ("missing", "invalid", "other", *_REFUSED.values()):
+        for kind in ("missing", "invalid", "password", "other", *_REFUSED.values()):
             self._auth_refused.labels(kind)
         self._known: dict[tuple[str, str, int], tuple[Any, Any]] = {}
 

@@ -74,6 +74,12 @@ class Feed:
         """Something was stored."""
         self._told.set()
 
+    def stop(self) -> None:
+        """Its followers go, and come back to another process."""
+        self.over = True
+        self._told.set()
+        self._news.set()
+
     def holds(self, mark: Mark) -> bool:
         """Whether all that was said after the mark is still kept."""
         return mark.feed == self.mark.feed and 0 <= self.mark.count - mark.count <= len(self._events)
@@ -136,7 +142,7 @@ class Feed:
         self.row = row
         if restated:
             self._say("state", lambda mark: event("state", mark, self.state))
-        self.over = JobStatus(row.status).is_final
+        self.over = self.over or JobStatus(row.status).is_final
         if time.monotonic() - self._spoken > BEAT:
             self._say("beat", lambda _: b":\n\n")
 

@@ -33,6 +33,11 @@ class Feeds:
         if (feed := self._feeds.get((workspace_id, job_id))) is not None:
             feed.tell()
 
+    def stop(self) -> None:
+        """No stream holds up a server that is told to end."""
+        for feed in self._feeds.values():
+            feed.stop()
+
     async def of(self, workspace_id: int, job_id: str) -> Feed:
         """The job's feed, which has looked at it.
 

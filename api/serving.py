@@ -1,15 +1,18 @@
 """Serves the app on a port until it is told to stop."""
 
+import asyncio
 import ctypes
 import logging
 import os
 import signal
 import socket
 import sys
+import threading
+from collections.abc import Callable
 from contextlib import suppress
 from tempfile import TemporaryDirectory
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
@@ -81,6 +84,22 @@ def listen(host: str, port: int) -> socket.socket:
         ) from None
     listener.set_inheritable(True)
     return listener
+
+
+def on_signals(call: Callable[[], None]) -> None:
+    """Call it, in the running loop, when the process is told to end: before uvicorn waits for the last requests."""
+    if threading.current_thread() is not threading.main_thread():
+        return  # signals come to that one
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        before = signal.getsignal(number)
+
+        def both(number: int, frame: FrameType | None, before: Any = before) -> None:
+            loop.call_soon_threadsafe(call)
+            if callable(before):
+                before(number, frame)
+
+        signal.signal(number, both)
 
 
 def _leave(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001

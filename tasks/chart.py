@@ -85,7 +85,9 @@ class Curves:
         for name, color in zip(panel.columns, (FIRST, SECOND), strict=False):
             if self._lines[name].steps:
                 self._line(axes, name, color)
-        axes.set_ylim(bottom=panel.bottom, top=panel.top)
+        low, high = axes.get_ylim()
+        bottom = low if panel.bottom is None else panel.bottom
+        axes.set_ylim(bottom, panel.top or high + 0.05 * (high - bottom))
         if sum(bool(self._lines[name].steps) for name in panel.columns) > 1:
             axes.legend(frameon=False, labelcolor=INK, fontsize=7)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,6 +18,8 @@ from sqlmodel import col, update
 from api import job_feed, job_followers, tables
 from tests.api_fixtures import Office
 from tests.test_api_metrics import push
+from tests.test_metric_ledger import Writer, serving
+from tests.test_metric_ledger import home as home
 
 Event = tuple[str, str, Any]  # kind, id, data
 
@@ -268,3 +272,27 @@ def test_an_id_that_is_none_of_ours_is_refused(office: Office) -> None:
     job_id, _ = office.claimed_job()
     path = f"/api/v1/jobs/{job_id}/$stream"
     assert office.call("GET", path, office.key("training"), headers={"Last-Event-ID": "7"}).status_code == 422
+
+
+@pytest.mark.parametrize("workers", [(), ("--workers", "2")], ids=["one", "two"])
+def test_a_stream_does_not_hold_up_the_end_of_its_server(home: Path, workers: tuple[str, ...]) -> None:
+    """And with several processes, what one of them stores reaches followers at the other."""
+    key = {"X-API-Key": (home / "admin").read_text()}
+    with serving(home, *workers) as (process, url), ExitStack() as held:
+        writer = Writer(home, "j1")
+        writer.claim(url)
+        streams = []
+        for _ in range(6):
+            http = held.enter_context(httpx.Client(base_url=url, timeout=20))
+            answer = held.enter_context(http.stream("GET", "/api/v1/jobs/j1/$stream", headers=key))
+            streams.append(Stream(answer))
+            streams[-1].until("state")
+        run = {"Authorization": f"Bearer {writer.token}"}
+        assert httpx.put(f"{url}{writer.path}", headers=run, json=points(0, 3)).status_code == 200
+        assert [stream.steps(3) for stream in streams] == [[0, 1, 2]] * 6
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        for stream in streams:
+            list(stream)
+        assert process.wait(10) == 0
+        assert time.monotonic() - began < 8  # uvicorn would wait for ten

@@ -37,7 +37,7 @@ ONLY_IN = {
     "fastapi": {"api"},
     "starlette": {"api"},
     "torch": {"tasks"},
-    "transformers": {"tasks"},
+    "transformers": {"tasks", "tuneyard"},  # tuneyard/hf.py, which nothing else imports
     "pynvml": {"tasks"},
     "prefect": {"flows", "deployments", "blocks"},
     "requests": set(),

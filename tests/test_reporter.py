@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pytest
 
 from tests.sdk_fixtures import TOKEN, MetricServer, http_server, refused
 from tests.unasync import ROOT
-from tuneyard import Client, Reporter
+from tuneyard import Client, Reporter, outbox
 from tuneyard.shapes import MetricPoint
 
 JOB = "j1"
@@ -93,7 +94,7 @@ def test_a_server_that_never_answers_holds_up_neither_report_nor_close(tmp_path:
 KILLED = """
 import os, sys
 from pathlib import Path
-from tuneyard import Client, Reporter
+from tuneyard import Client, Reporter, outbox
 from tuneyard.shapes import MetricPoint
 
 client = Client(sys.argv[1], job_token=sys.argv[3])
@@ -239,3 +240,27 @@ def test_no_file_and_no_log_holds_the_token(tmp_path: Path, caplog: pytest.LogCa
         report("http://127.0.0.1:9", tmp_path, points(0, 3), patience=0.1)
     assert TOKEN not in caplog.text
     assert all(TOKEN not in file.read_text() for file in tmp_path.iterdir())
+
+
+def test_the_end_says_what_is_left_while_it_is_being_sent(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "TELL_EVERY", 0.1)
+    server = MetricServer()
+    server.mood = lambda _: refused(503) if server.pushes < 3 else None
+    with http_server(server) as url, caplog.at_level(logging.WARNING, "tuneyard"):
+        assert report(url, tmp_path, points(0, 700)) == 0
+    told = [one.message for one in caplog.records if "are left" in one.message]
+    assert told[0].startswith("Sending the metrics of job j1: 700 are left, for ")
+
+
+def test_however_many_points_wait_they_wait_on_disk(tmp_path: Path) -> None:
+    with Client("http://127.0.0.1:9", job_token=TOKEN) as client:
+        reporter = Reporter(client, JOB, tmp_path)
+        tracemalloc.start()
+        for step in range(30_000):
+            reporter.report(MetricPoint(step=step, train_loss=0.5, grad_norm=1.5))
+        held, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert reporter.close(0.1) == 30_000
+    assert held < 2 * 2**20

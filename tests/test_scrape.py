@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 from api.tables import now
@@ -92,6 +93,8 @@ def test_reports_and_refusals_are_counted(office: Office) -> None:
     assert office.call("GET", f"{V1}/jobs").status_code == 401
     assert office.call("GET", f"{V1}/jobs", "wak_nonsense").status_code == 401
     assert office.call("GET", f"{V1}/jobs", office.key("monitoring")).status_code == 403
+    nobody = {"name": "nobody-of-that-name", "password": "guessed-wrongly"}
+    assert office.call("POST", f"{V1}/auth/login", json=nobody).status_code == 401
     after = scraped(office)
 
     def more(name: str, /, **labels: str) -> float:
@@ -100,8 +103,10 @@ def test_reports_and_refusals_are_counted(office: Office) -> None:
     assert more("tuneyard_ingest_points_total") == 7
     assert more("tuneyard_ingest_bytes_total") > 100
     assert more("tuneyard_ingest_refused_total", status="422") == 1
-    refusals = {kind: more("tuneyard_auth_refused_total", kind=kind) for kind in ("missing", "invalid")}
-    assert refusals == {"missing": 1, "invalid": 1}
+    refusals = {
+        kind: more("tuneyard_auth_refused_total", kind=kind) for kind in ("missing", "invalid", "password")
+    }
+    assert refusals == {"missing": 1, "invalid": 1, "password": 1}
     assert more("tuneyard_auth_refused_total", kind="forbidden") == 1
 
 
@@ -146,13 +151,26 @@ def test_a_silent_card_has_a_finding_and_no_readings(office: Office) -> None:
     assert silent == [1]
 
 
-def test_several_server_processes_are_one_sum(tmp_path: Path) -> None:
+def test_several_server_processes_are_one_sum_and_one_that_dies_stays_in_it(tmp_path: Path) -> None:
     api(tmp_path, "pepper")
     key = api(tmp_path, "first-admin", "a").stdout.strip()
-    with serving(tmp_path, "--workers", "3") as (_, url):
+    labels = {"method": "GET", "route": "/health", "status": "200"}
+
+    def counted(url: str) -> float:
+        text = httpx.get(f"{url}/metrics", headers={"X-API-Key": key}, timeout=30).text
+        assert key not in text
+        assert not re.search(r"\bpid\b|_created\b", text)
+        return value(parsed(text), "tuneyard_http_requests_total", **labels)
+
+    with serving(tmp_path, "--workers", "3") as (process, url):
         for _ in range(30):  # each on a connection of its own: whichever process takes it
             assert httpx.get(f"{url}/health", timeout=30).status_code == 200
-        answers = [httpx.get(f"{url}/metrics", headers={"X-API-Key": key}, timeout=30).text for _ in range(6)]
-    labels = {"method": "GET", "route": "/health", "status": "200"}
-    assert [value(parsed(text), "tuneyard_http_requests_total", **labels) for text in answers] == [30] * 6
-    assert not any(key in text or re.search(r"\b(pid|_created)\b", text) for text in answers)
+        assert [counted(url) for _ in range(6)] == [30] * 6
+        workers = [
+            one for one in psutil.Process(process.pid).children() if "spawn_main" in str(one.cmdline())
+        ]
+        assert len(workers) == 3
+        for worker in workers[:2]:
+            worker.kill()
+        psutil.wait_procs(workers[:2], 10)
+        assert [counted(url) for _ in range(3)] == [30] * 3

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -19,6 +20,7 @@ from tuneyard.spool import Line, Spool
 
 MOST_AT_ONCE = 500
 LONGEST_PAUSE = 30.0
+TELL_EVERY = 2.0  # seconds, of what is left at the end
 
 Entry = TypeVar("Entry")
 
@@ -81,11 +83,19 @@ class Outbox(Generic[Entry]):
         """Send what is left, for at most `patience` seconds; how many entries stay in the spool."""
         self._closing.set()
         self._news.set()
-        if self._thread.is_alive():
-            self._thread.join(patience)
+        end = time.monotonic() + patience
+        while self._thread.is_alive() and (left := end - time.monotonic()) > 0:
+            self._thread.join(min(left, TELL_EVERY))
+            if self._thread.is_alive():
+                self._tell(end - time.monotonic())
         self._abandoned.set()
         self._spool.close()
         return self._spool.count_waiting()
+
+    def _tell(self, left: float) -> None:
+        """A warning is shown also where nobody has set up a log."""
+        waiting = self._spool.count_waiting()
+        log.warning("Sending the %s: %s are left, for %.0f s more", self._what, waiting, max(0.0, left))
 
     def _send_all(self) -> None:
         """The thread: until closed and empty, given up on, or refused for good."""

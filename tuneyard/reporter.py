@@ -33,6 +33,7 @@ class Reporter:
     Attributes:
         stop_reason: None while the run should go on; "cancelled" once the server has said that the job is
             being cancelled; "superseded" once it refuses the job token: a newer attempt, or an ended job.
+        is_closed: Nothing more can be reported.
     """
 
     def __init__(self, client: Client | None, job_id: str, folder: Path) -> None:
@@ -42,6 +43,7 @@ class Reporter:
             client: Holds the job token; stays the caller's to close, after this is closed. None: only spool.
         """
         self.stop_reason: str | None = None
+        self.is_closed = False
         self._client = client
         self._job_id = job_id
         self._outbox = Outbox(
@@ -63,11 +65,12 @@ class Reporter:
         self._outbox.put(point.model_dump_json(exclude_unset=True).encode())
 
     def close(self, patience: float = 60.0) -> int:
-        """Send what is left, for at most `patience` seconds.
+        """Send what is left, for at most `patience` seconds; where that takes a while, the log says how much it is.
 
         Returns:
             How many points are left unsent; they stay in the folder.
         """
+        self.is_closed = True
         return self._outbox.close(patience)
 
     def __enter__(self) -> Self:

@@ -67,6 +67,7 @@ async def log_in(request: Request, login: Login, door: DoorDep, response: Respon
     try:
         opened = await loop.run_in_executor(_log_ins_at_once, opening)
     except Problem:
+        request.state.refusal = "password"
         log.warning("auth.login_refused", extra=said)
         await asyncio.sleep(refused_at - loop.time())
         raise

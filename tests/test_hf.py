@@ -1,0 +1,195 @@
+"""Any script's Hugging Face Trainer reports: the README's example, stopping, and an API that is away meanwhile."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import statistics
+import subprocess
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deployments.processes import free_port
+from tests.api_fixtures import Office
+from tests.sdk_fixtures import config_home as config_home
+from tests.test_api_process import ROOT
+from tests.test_metric_ledger import home as home
+from tests.test_metric_ledger import serving
+from tuneyard import Client
+from tuneyard.errors import BadInput
+from tuneyard.shapes import Claim, NewJob
+
+RUN = Claim(host="h", pid=1)
+
+
+def test_the_client_is_imported_without_transformers() -> None:
+    words = "import sys, tuneyard; tuneyard.Reporter; sys.exit('transformers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", words], cwd=ROOT, check=False).returncode == 0
+
+
+def test_the_example_s_script_reports_every_step(office: Office, tiny_model: Path, tmp_path: Path) -> None:
+    access = {"TUNEYARD_API_URL": office.served.url, "TUNEYARD_API_KEY": office.key("all")}
+    command = [sys.executable, "examples/report_from_trainer.py", str(tiny_model), str(tmp_path / "run")]
+    environment = os.environ | access | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    job_id = done.stdout.split()[-1]
+    assert office.job(job_id)["status"] == "completed"
+    with Client(office.served.url, office.key("training")) as client:
+        rows = list(client.metrics.iter(job_id))
+    assert [row.step for row in rows] == list(range(1, 21))
+    assert all(row.train_loss and row.learning_rate is not None and row.grad_norm for row in rows)
+    assert rows[-1].eval_loss
+    assert rows[-1].extra["mean_train_loss"]
+
+
+def trained(model: Path, folder: Path, *callbacks: Any, **options: Any) -> Any:
+    """A Trainer that has trained, in this process."""
+    from transformers import AutoModelForCausalLM, Trainer, TrainingArguments
+
+    rows = [{"input_ids": [5, 6, 7, 8], "labels": [5, 6, 7, 8]}] * 16
+    settings = {
+        "max_steps": 2000,
+        "logging_steps": 1,
+        "save_strategy": "no",
+        "report_to": [],
+        "use_cpu": True,
+    }
+    trainer = Trainer(
+        AutoModelForCausalLM.from_pretrained(model),
+        TrainingArguments(str(folder), disable_tqdm=True, **settings | options),
+        train_dataset=rows,
+        callbacks=list(callbacks),
+    )
+    trainer.train()
+    return trainer
+
+
+@pytest.mark.parametrize("end", ["cancelled", "superseded"])
+def test_a_job_that_is_cancelled_or_taken_over_stops_its_trainer(
+    office: Office, tiny_model: Path, tmp_path: Path, end: str
+) -> None:
+    from transformers import TrainerCallback
+
+    from tuneyard.hf import TuneyardCallback
+
+    job_id, token = office.claimed_job()
+
+    class Stopper(TrainerCallback):  # type: ignore[misc]  # transformers has no types
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+            if state.global_step == 3:
+                if end == "superseded":
+                    office.claim(job_id)
+                else:
+                    office.call("POST", f"/api/v1/jobs/{job_id}/cancel", office.key("all"))
+            if state.global_step > 5:
+                time.sleep(0.01)
+
+    with Client(office.served.url, job_token=token) as client:
+        callback = TuneyardCallback(client, job_id, tmp_path / "spool", patience=5)
+        trainer = trained(tiny_model, tmp_path / "run", Stopper(), callback)
+    assert trainer.state.global_step < 2000
+    assert callback.stop_reason == end
+
+
+def test_the_environment_may_say_who_reports(
+    office: Office, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config_home: Path
+) -> None:
+    from tuneyard.hf import TuneyardCallback
+
+    for name in ("TUNEYARD_JOB_ID", "TUNEYARD_JOB_TOKEN", "TUNEYARD_JOB_TOKEN_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(BadInput, match="TUNEYARD_JOB_TOKEN"):
+        TuneyardCallback(job_id="j1")
+    with pytest.raises(BadInput, match="job_id"):
+        TuneyardCallback()
+    job_id, token = office.claimed_job()
+    (tmp_path / "token").write_text(f"{token}\n")
+    monkeypatch.setenv("TUNEYARD_API_URL", office.served.url)
+    monkeypatch.setenv("TUNEYARD_JOB_TOKEN_FILE", str(tmp_path / "token"))
+    monkeypatch.setenv("TUNEYARD_JOB_ID", job_id)
+    trained(tiny_model, tmp_path / "run", TuneyardCallback(), max_steps=5)
+    assert office.job(job_id)["current_step"] == 5
+
+
+# Trains until it is told to stop, and writes down when each step ended.
+TRAINING = """
+import sys, time
+from pathlib import Path
+from transformers import AutoModelForCausalLM, Trainer, TrainerCallback, TrainingArguments
+from tuneyard.hf import TuneyardCallback
+
+model, folder = sys.argv[1], Path(sys.argv[2])
+times = (folder / "times").open("w", buffering=1)
+
+class Clock(TrainerCallback):
+    def on_step_end(self, args, state, control, **_):
+        times.write(f"{time.time()}\\n")
+        control.should_training_stop = (folder / "stop").exists()
+
+rows = [{"input_ids": [5, 6, 7, 8] * 60, "labels": [5, 6, 7, 8] * 60}] * 64
+arguments = TrainingArguments(
+    str(folder / "run"), max_steps=10**6, logging_steps=5, save_strategy="no", report_to=[], use_cpu=True,
+    per_device_train_batch_size=4, disable_tqdm=True,
+)
+Trainer(AutoModelForCausalLM.from_pretrained(model), arguments, train_dataset=rows,
+        callbacks=[Clock(), TuneyardCallback(folder=folder / "spool")]).train()
+"""
+
+
+def medians(times: list[float], away: tuple[float, float]) -> tuple[float, float]:
+    """Seconds a step, with the API there and away; what is near a change counts for neither."""
+    steps = [(end, end - start) for start, end in pairwise(times)][20:]
+    here = [took for end, took in steps if end < away[0] - 0.5 or end > away[1] + 2.5]
+    gone = [took for end, took in steps if away[0] + 0.5 < end < away[1] - 0.5]
+    return statistics.median(here), statistics.median(gone)
+
+
+def trained_through_an_outage(home: Path, model: Path, here: float, gone: float) -> float:
+    """How many times as long a step took while the API was away; every point is demanded."""
+    port = str(free_port())
+    key = (home / "admin").read_text()
+    with serving(home, "--port", port) as (_, url), Client(url, key) as client:
+        job = client.jobs.create(NewJob(model="m"))
+        token = client.jobs.claim(job.id, RUN).job_token
+        names = {"TUNEYARD_API_URL": url, "TUNEYARD_JOB_ID": job.id, "TUNEYARD_JOB_TOKEN": token}
+        command = [sys.executable, "-c", TRAINING, str(model), str(home)]
+        environment = os.environ | names | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        child = subprocess.Popen(command, cwd=ROOT, env=environment)
+        while (client.jobs.get(job.id).current_step or 0) < 20:
+            time.sleep(0.1)
+            assert child.poll() is None
+        time.sleep(here)
+    away = time.time()
+    time.sleep(gone)
+    back = time.time()
+    with serving(home, "--port", port) as (_, url), Client(url, key) as client:
+        time.sleep(here)
+        (home / "stop").touch()
+        assert child.wait(90) == 0
+        found = [row.step for row in client.metrics.iter(job.id, page_size=5000)]
+    times = [float(line) for line in (home / "times").read_text().split()]
+    assert found == sorted({*range(5, len(times) + 1, 5), len(times)})
+    with_api, without = medians(times, (away, back))
+    words = "%.2f ms a step with the API, %.2f ms without it"
+    logging.getLogger("tests").info(words, with_api * 1000, without * 1000)
+    (home / "result.json").write_text(json.dumps([with_api, without, len(times)]))
+    return without / with_api
+
+
+def test_an_api_that_is_away_neither_slows_a_training_nor_loses_a_point(home: Path, tiny_model: Path) -> None:
+    """A short round: on a machine that does other things too, only a wait would show."""
+    assert trained_through_an_outage(home, tiny_model, here=3, gone=5) < 1.5
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_five_minutes_without_the_api_leave_the_time_of_a_step_as_it_is(home: Path, tiny_model: Path) -> None:
+    ratio = trained_through_an_outage(home, tiny_model, here=30, gone=300)
+    assert ratio < 1.01, (home / "result.json").read_text()
