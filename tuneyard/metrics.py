@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Iterator, Sequence
 
 from tuneyard.addresses import object_path
@@ -47,13 +48,17 @@ class Metrics:
             buckets: At most so many rows, each the least, the greatest and the mean of its steps.
         """
         path = object_path("jobs", job_id, "metrics")
-        params = {"columns": ",".join(columns) if columns else None, "attempt": attempt}
+        params: dict[str, str | int | None] = {
+            "columns": ",".join(columns) if columns else None,
+            "attempt": attempt,
+        }
         if buckets is not None:
             found = self._wire.ask(MetricBuckets, "GET", path, params=params | {"buckets": buckets})
             return MetricTable.of_buckets(found)
-        pages, cursor = [], None
+        pages: builtins.list[MetricColumns] = []
+        cursor = None
         while not pages or cursor is not None:
-            more = {"format": "columns", "limit": 10_000, "cursor": cursor}
+            more: dict[str, str | int | None] = {"format": "columns", "limit": 10_000, "cursor": cursor}
             pages.append(self._wire.ask(MetricColumns, "GET", path, params=params | more))
             cursor = pages[-1].next_cursor
         return MetricTable.of_pages(pages)
