@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -143,14 +145,21 @@ Trainer(AutoModelForCausalLM.from_pretrained(model), arguments, train_dataset=ro
 EVERY = 10  # steps: logging_steps
 
 
-def training(home: Path, model: Path, how: str, **names: str) -> subprocess.Popen[bytes]:
+@contextmanager
+def training(home: Path, model: Path, how: str, **names: str) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-c", TRAINING, str(model), str(home), how]
     environment = os.environ | names | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, cwd=ROOT, env=environment)
+    with subprocess.Popen(command, cwd=ROOT, env=environment) as child:
+        try:
+            yield child
+        finally:
+            child.kill()
 
 
 def times_of(home: Path, how: str) -> list[float]:
-    return [float(line) for line in (home / how).read_text().split()]
+    """None yet where it has not begun."""
+    file = home / how
+    return [float(line) for line in file.read_text().split()] if file.exists() else []
 
 
 def quick_steps(ends: list[float], away: tuple[float, float]) -> float:
@@ -168,22 +177,25 @@ def trained_through_an_outage(home: Path, model: Path, gone: float) -> float:
     """How many times as long a step took as that of a twin beside it that reports to nobody; every point is
     demanded."""
     port, key = str(free_port()), (home / "admin").read_text()
-    with serving(home, "--port", port) as (_, url), Client(url, key) as client:
-        job = client.jobs.create(NewJob(model="m"))
-        token = client.jobs.claim(job.id, RUN).job_token
-        names = {"TUNEYARD_API_URL": url, "TUNEYARD_JOB_ID": job.id, "TUNEYARD_JOB_TOKEN": token}
-        twins = [training(home, model, "reporting", **names), training(home, model, "alone")]
-        while (client.jobs.get(job.id).current_step or 0) < 20 or len(times_of(home, "alone")) < 20:
-            time.sleep(0.1)
-            assert [twin.poll() for twin in twins] == [None, None]
-    away = time.time()
-    time.sleep(gone)
-    back = time.time()
-    with serving(home, "--port", port) as (_, url), Client(url, key) as client:
-        time.sleep(3)
-        (home / "stop").touch()
-        assert [twin.wait(90) for twin in twins] == [0, 0]
-        found = [row.step for row in client.metrics.iter(job.id, page_size=5000)]
+    with ExitStack() as held:
+        with serving(home, "--port", port) as (_, url), Client(url, key) as client:
+            job = client.jobs.create(NewJob(model="m"))
+            token = client.jobs.claim(job.id, RUN).job_token
+            names = {"TUNEYARD_API_URL": url, "TUNEYARD_JOB_ID": job.id, "TUNEYARD_JOB_TOKEN": token}
+            twins = [
+                held.enter_context(training(home, model, how, **names)) for how in ("reporting", "alone")
+            ]
+            while min(len(times_of(home, how)) for how in ("reporting", "alone")) < 20:
+                time.sleep(0.1)
+                assert [twin.poll() for twin in twins] == [None, None]
+        away = time.time()
+        time.sleep(gone)
+        back = time.time()
+        with serving(home, "--port", port) as (_, url), Client(url, key) as client:
+            time.sleep(3)
+            (home / "stop").touch()
+            assert [twin.wait(90) for twin in twins] == [0, 0]
+            found = [row.step for row in client.metrics.iter(job.id, page_size=5000)]
     ends = times_of(home, "reporting")
     assert found == sorted({*range(EVERY, len(ends) + 1, EVERY), len(ends)})
     reporting, alone = (quick_steps(times_of(home, how), (away, back)) for how in ("reporting", "alone"))
