@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import AsyncIterator, Sequence
 
 from tuneyard.addresses import object_path
@@ -55,11 +56,12 @@ class AsyncMetrics:
         if buckets is not None:
             found = await self._wire.ask(MetricBuckets, "GET", path, params=params | {"buckets": buckets})
             return MetricTable.of_buckets(found)
-        pages: list[MetricColumns] = []
-        params |= {"format": "columns", "limit": 10_000}
-        while not pages or params["cursor"] is not None:
-            pages.append(await self._wire.ask(MetricColumns, "GET", path, params=params))
-            params["cursor"] = pages[-1].next_cursor
+        pages: builtins.list[MetricColumns] = []
+        cursor = None
+        while not pages or cursor is not None:
+            more: dict[str, str | int | None] = {"format": "columns", "limit": 10_000, "cursor": cursor}
+            pages.append(await self._wire.ask(MetricColumns, "GET", path, params=params | more))
+            cursor = pages[-1].next_cursor
         return MetricTable.of_pages(pages)
 
     async def iter(self, job_id: str, page_size: int = 1000) -> AsyncIterator[MetricRow]:
