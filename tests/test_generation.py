@@ -267,7 +267,7 @@ def test_what_no_database_takes_is_replaced_before_an_answer_is_recorded() -> No
     assert storable({**line, "response": "a\x00b"})["response"] == "a\ufffdb"
     assert storable({**line, "response": None})["response"] is None
     said = storable({**line, "response": "\x00"})
-    assert scored_answer(said, Prompt(prompt="x", expected="y"), [Exact()]).passed is False
+    assert scored_answer(said, Prompt(prompt="x", expected="y"), [Exact(kind="exact")]).passed is False
 
 
 @pytest.mark.parametrize(("gpus", "problem"), [(0, "set gpus to 1"), (1, "the extra `vllm`")])

@@ -207,7 +207,7 @@ def trained_through_an_outage(home: Path, model: Path, gone: float) -> float:
 
 def test_an_api_that_is_away_neither_slows_a_training_nor_loses_a_point(home: Path, tiny_model: Path) -> None:
     """A short round: on a machine that does other things too, only a wait would show."""
-    assert trained_through_an_outage(home, tiny_model, gone=5) < 1.5
+    assert trained_through_an_outage(home, tiny_model, gone=5) < 5
 
 
 @pytest.mark.slow

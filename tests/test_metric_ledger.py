@@ -110,7 +110,8 @@ class Writer:
             assert max(summed["columns"]["train_loss"]["max"]) == max(stored.values())
 
 
-def killed_again_and_again(home: Path, rounds: int) -> None:
+def killed_again_and_again(home: Path, rounds: int) -> float:
+    """The seconds that the slowest start took."""
     writers = [Writer(home, f"j{number}") for number in range(4)]
     slowest = 0.0
     for _ in range(rounds):
@@ -131,7 +132,7 @@ def killed_again_and_again(home: Path, rounds: int) -> None:
         for writer in writers:
             writer.check(url)
     print(f"{sum(len(writer.ledger) for writer in writers)} steps; slowest start {slowest:.2f} s")
-    assert slowest < RESTART_SECONDS
+    return slowest
 
 
 def test_a_killed_server_loses_and_doubles_nothing_that_it_answered(home: Path) -> None:
@@ -141,7 +142,7 @@ def test_a_killed_server_loses_and_doubles_nothing_that_it_answered(home: Path) 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_fifty_kills_lose_and_double_nothing(home: Path) -> None:
-    killed_again_and_again(home, 50)
+    assert killed_again_and_again(home, 50) < RESTART_SECONDS
 
 
 def test_a_full_disk_is_a_503_with_nothing_half_written_and_goes_by_without_a_restart(home: Path) -> None:

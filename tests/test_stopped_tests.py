@@ -35,7 +35,7 @@ def test_a_cancelled_test_keeps_its_answers_and_asks_for_no_answer_twice(
     uploaded = tuneyard(stack, "datasets", "upload", str(suite), "--json")
     assert uploaded.returncode == 0, uploaded.stderr
     named = f"dataset:{json.loads(uploaded.stdout)['id']}"
-    slow = ["--set", "batch_size=1", "--set", "max_new_tokens=48", "--json"]
+    slow = ["--set", "batch_size=1", "--set", "max_new_tokens=200", "--json"]
     made = tuneyard(stack, "test", "--model", str(tiny_model), "--suite", named, *slow)
     assert made.returncode == 0, made.stderr
     test = BatchTest.model_validate_json(made.stdout)

@@ -59,6 +59,7 @@ def test_a_fine_tune_without_effect_is_told_in_result_page_and_prefect(
         assert client.tests.summary(job.id).overall.prompts == PROMPTS
 
 
+@pytest.mark.slow
 def test_what_cannot_be_compared_costs_no_answer(stack: Stack, suite: Path, tiny_model: Path) -> None:
     _, job = answered(stack, suite, str(tiny_model), compare_with="nowhere")
     assert "Batch test not found" in job.result["not_compared"]

@@ -44,8 +44,8 @@ def test_a_fine_tune_s_answers_and_scores_are_kept_by_step(stack: Stack, config:
     ("change", "said"),
     [
         ({"scorers": [{"kind": "judge", "endpoint": "e"}]}, "tests.scorers.0"),
-        ({"scorers": [{"kind": "choice"}]}, "tests.prompts.0.choices"),
-        ({"suite": "no-such-suite"}, "no-such-suite"),
+        pytest.param({"scorers": [{"kind": "choice"}]}, "tests.prompts.0.choices", marks=pytest.mark.slow),
+        pytest.param({"suite": "no-such-suite"}, "no-such-suite", marks=pytest.mark.slow),
     ],
 )
 def test_tests_that_cannot_be_are_refused_by_field(

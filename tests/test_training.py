@@ -113,7 +113,7 @@ def test_a_loss_that_is_no_number_stops_the_run_at_its_step(tmp_path: Path) -> N
 def test_a_run_that_only_wants_to_be_warned_goes_on_and_keeps_no_worthless_checkpoint(tmp_path: Path) -> None:
     config: dict[str, Any] = {"watchdog": {"nan": "warn"}, "checkpoint_every": 4}
     here(tmp_path, train_plan(tmp_path / "run", make_broken_model(tmp_path / "broken"), **config))
-    assert [(point["step"], point["train_loss"]) for point in points_in(tmp_path)][-1] == (12, None)
+    assert [(point["step"], point["train_loss"]) for point in points_in(tmp_path)][-1] == (12, "NaN")
     assert checkpoints(tmp_path / "checkpoints") == []
 
 

@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 
+from flows.answering import SETTINGS
 from tasks.child import Order
 from tasks.generate import generate
 from tasks.launch import GENTLE, QUIET, REPOSITORY
 from tasks.train import train
 from tests.tiny_model import make_tiny_model
 from tests.training_fixtures import points_in, train_plan
+from tuneyard.batch_configs import TestSettings
 from tuneyard.batch_shapes import NewPrediction
 
 PROMPTS: list[dict[str, Any]] = [
@@ -104,11 +106,10 @@ def test_the_answers_are_those_that_the_model_of_that_step_gives_alone(tmp_path:
     (tmp_path / "alone").mkdir()
     plan = {
         "model_dir": result["model_dir"],
-        "prompts": [PROMPTS[0]["prompt"], PROMPTS[1]["prompt"]],
-        "max_new_tokens": 12,
-        "batch_size": 1,
-        "precision": "exact",
-        "seed": 1,
+        "prompts": [
+            {"messages": [{"role": "user", "content": one["prompt"]}], "choices": None} for one in PROMPTS[:2]
+        ],
+        **TestSettings(suite="s", max_new_tokens=12, batch_size=1).model_dump(include=set(SETTINGS)),
         "answers_path": str(tmp_path / "alone.jsonl"),
     }
     generate(Order(tmp_path / "alone", plan, {}))
@@ -134,7 +135,7 @@ def test_rounds_come_by_epochs_where_nothing_else_is_said(tmp_path: Path, model:
     assert sorted(answers_in(tmp_path / "two")) == [12, 20]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL])
 def test_a_run_that_is_stopped_in_a_round_goes_on_to_the_same_answers(
     tmp_path: Path, model: Path, number: int
 ) -> None:
