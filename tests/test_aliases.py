@@ -152,3 +152,14 @@ def test_reports_are_no_models(lab: Lab) -> None:
     base, report = lab.test("base", 0), lab.model("report", "report")
     answer = lab.promote(report, base, lab.test(f"artifact:{report}", 18))
     assert (answer.status_code, lab.holder()) == (409, None)
+
+
+def test_a_run_says_which_model_an_alias_was_and_can_pass_off_no_other(office: Office) -> None:
+    for model, codes in (("alias:production", (200, 200, 409)), ("artifact:a", (200, 409, 409))):
+        job, token = office.claimed_job(model=model)
+        said = [
+            office.call("PATCH", f"/api/v1/jobs/{job}", token, json={"model": f"artifact:{one}"})
+            for one in ("a", "a" if model.startswith("alias") else "b", "c")
+        ]
+        assert tuple(answer.status_code for answer in said) == codes
+        assert office.job(job)["model"] == "artifact:a"

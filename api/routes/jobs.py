@@ -212,6 +212,8 @@ def update_job(holder: Annotated[JobCaller, own_job()], facts: JobFacts, databas
 
 def _learn(session: Session, job: tables.Job, facts: JobFacts) -> None:
     learnt = facts.model_dump(exclude_unset=True, exclude={"suite_id", "current_step"})
+    if facts.model not in (None, job.model) and not job.model.startswith("alias:"):
+        raise Problem(409, "only what an alias stood for is learnt: the job names its model", field="model")
     for name, value in learnt.items():
         if value is not None or name != "model":
             setattr(job, name, value)
