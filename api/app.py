@@ -15,15 +15,7 @@ from api.access.pepper import load_pepper
 from api.access.rate_limits import RateLimits
 from api.counts import Counts
 from api.database import Database
-from api.dialects import (
-    finetunelab,
-    finetunelab_control,
-    finetunelab_keys,
-    finetunelab_metrics,
-    finetunelab_predictions,
-    finetunelab_suites,
-    finetunelab_tests,
-)
+from api.dialects import speak
 from api.job_followers import Feeds
 from api.kept_place import Place
 from api.launches import Launches
@@ -87,6 +79,7 @@ RESOURCES = (
     events,
     system,
 )
+DIALECTS = ("finetunelab",)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -99,6 +92,7 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="tuneyard", version=version("tuneyard"), lifespan=_running, redirect_slashes=False)
     database, pepper = Database(settings.database, settings.tuneyard_database_patience), load_pepper(settings)
     app.state.settings = settings
+    app.state.error_words = {}
     app.state.place = Place(settings.artifacts)
     app.state.launches = Launches(settings)
     app.state.counts = Counts()
@@ -112,13 +106,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(system.public)
     app.include_router(scraping.router)
     app.include_router(api_keys.router)
-    app.include_router(finetunelab.router)
-    app.include_router(finetunelab_metrics.router)
-    app.include_router(finetunelab_control.router)
-    app.include_router(finetunelab_keys.router)
-    app.include_router(finetunelab_tests.router)
-    app.include_router(finetunelab_suites.router)
-    app.include_router(finetunelab_predictions.router)
+    for dialect in DIALECTS:
+        speak(app, dialect)
     every_route_declares(app)
     describe(app)
     answer_with_problems(app)

@@ -10,9 +10,9 @@ from api.access.owned import find, owned
 from api.launches import Launches
 from api.problems import Problem
 from api.tables import Artifact, Dataset, Job, ModelAlias, TestSuite
-from tuneyard.batch_configs import BatchTestConfig
+from tuneyard.batch_configs import BatchTestConfig, PredictConfig
 from tuneyard.config_words import Config
-from tuneyard.configs import FinetuneConfig, MergeConfig, PipelineConfig
+from tuneyard.configs import FinetuneConfig, MergeConfig, PipelineConfig, TabularConfig
 from tuneyard.shapes import Diagnostic, JobKind
 
 ARTIFACT, ALIAS, DATASET = "artifact:", "alias:", "dataset:"
@@ -23,6 +23,8 @@ CONFIGS: dict[JobKind, type[Config]] = {
     JobKind.CHECK: FinetuneConfig,
     JobKind.MERGE: MergeConfig,
     JobKind.PIPELINE: PipelineConfig,
+    JobKind.TABULAR: TabularConfig,
+    JobKind.PREDICT: PredictConfig,
 }
 
 

@@ -24,6 +24,8 @@ DEPLOYMENTS = {
     JobKind.CHECK: "check/gpu",
     JobKind.MERGE: "merge/gpu",
     JobKind.PIPELINE: "pipeline/gpu",
+    JobKind.TABULAR: "tabular/gpu",
+    JobKind.PREDICT: "predict/gpu",
 }
 PATIENCE = 10.0  # seconds for an answer of Prefect's
 BUSY_PATIENCE = 5.0  # seconds of asking again while it is too busy

@@ -74,6 +74,9 @@ def problem_answer(
     if errors is not None:
         body["errors"] = errors
     body |= members or {}
+    for prefix, in_their_words in request.app.state.error_words.items():
+        if request.url.path.startswith(prefix):
+            body = in_their_words(body)
     headers = dict(headers or {})
     if status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="tuneyard"'

@@ -303,6 +303,13 @@ class Job(SQLModel, table=True):
     run_key: str | None = Field(default=None, max_length=26)
     launched_at: datetime | None = _time()
     metrics_version: int = Field(default=0, sa_type=BIG, sa_column_kwargs={"server_default": "0"})
+    artifact_id: str | None = Field(default=None, max_length=100)
+    config_id: str | None = Field(default=None, max_length=100)
+    labels: dict[str, str] = Field(
+        default_factory=dict, sa_type=OPEN, sa_column_kwargs={"server_default": "{}"}
+    )
+    expires_at: datetime | None = _time()
+    deleted_at: datetime | None = _time()
 
     @property
     def last_sign(self) -> datetime | None:
@@ -452,6 +459,21 @@ class Config(SQLModel, table=True):
     tags: list[str] = _list()
     created_at: datetime = _time(required=True)
     updated_at: datetime = _time(required=True)
+
+
+class ConfigArtifact(SQLModel, table=True):
+    """That an artifact belongs to a config: it was made with it, or somebody said so."""
+
+    __tablename__ = "config_artifact"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    config_pk: int = Field(
+        sa_column=Column(ROW_NUMBER, ForeignKey("config.pk"), primary_key=True, autoincrement=False)
+    )
+    artifact_pk: int = Field(
+        sa_column=Column(ROW_NUMBER, ForeignKey("artifact.pk"), primary_key=True, autoincrement=False)
+    )
+    workspace_id: int = _link("workspace.pk")
 
 
 class Artifact(SQLModel, table=True):

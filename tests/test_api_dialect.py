@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.dialects.finetunelab_words import loss_trend, perplexity
+from api.dialects.finetunelab.words import loss_trend, perplexity
 from tests.api_fixtures import Office
 
 LOCAL = "/api/training/local"

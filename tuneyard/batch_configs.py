@@ -72,10 +72,8 @@ class LmEval(Config):
     limit: CountFromOne | None = Field(None, description="Only the first so many samples of each task.")
 
 
-class TestSettings(Scoring):
-    """All of a batch test but the model."""
-
-    __test__ = False  # pytest: not a test class
+class Decoding(Config):
+    """How a local model answers."""
 
     engine: Literal["transformers", "vllm"] = Field(
         "transformers", description="vllm: on CUDA, with the extra `vllm`."
@@ -96,6 +94,13 @@ class TestSettings(Scoring):
     top_p: Real = Field(1.0, gt=0, le=1)
     top_k: Whole = Field(0, ge=0, le=1_000_000, description="0: all tokens.")
     seed: Whole = Field(42, ge=0, lt=2**32)
+
+
+class TestSettings(Decoding, Scoring):
+    """All of a batch test but the model."""
+
+    __test__ = False  # pytest: not a test class
+
     concurrency: Whole = Field(8, ge=1, le=1000, description="An endpoint's requests under way at a time.")
     delay_ms: Whole = Field(
         0, ge=0, le=600_000, description="An endpoint's pause between two requests' starts."
@@ -144,4 +149,35 @@ class BatchTestConfig(TestSettings):
         for field in ("perplexity_on", "lm_eval"):
             if self.model.startswith("endpoint:") and getattr(self, field) is not None:
                 raise ValueError(f"{field} needs a local model: an endpoint gives no likelihoods")
+        return self
+
+
+class Message(Config):
+    role: Literal["system", "user", "assistant"]
+    content: Text = Field(max_length=1_000_000)
+
+
+class PredictConfig(Decoding):
+    """One prediction: what a model makes of given input."""
+
+    model: Model = Field(description=f"The model to ask. {MODEL_FORMS} {ENDPOINT_FORM}")
+    prompts: list[Text | list[Message]] | None = Field(
+        None, min_length=1, max_length=1000, description="Of a language model: texts, or chats."
+    )
+    dataset: Text | None = Field(
+        None,
+        min_length=1,
+        max_length=1024,
+        description="In place of `prompts`: rows with a `prompt` or `messages`; or, of a tabular model, with the "
+        f"columns that it was trained by. {DATA_PLACES}",
+    )
+    max_new_tokens: Whole = Field(256, ge=1, le=65_536)
+    gpus: Whole = Field(1, ge=0, le=1, description="0: the CPU. A host without a card uses the CPU for 1.")
+    name: Text | None = Field(None, max_length=255)
+    max_restarts: Whole = MAX_RESTARTS
+
+    @model_validator(mode="after")
+    def _one_input(self) -> Self:
+        if self.prompts is not None and self.dataset is not None:
+            raise ValueError("prompts and dataset are two ways to the same: give one of them")
         return self

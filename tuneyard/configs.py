@@ -177,6 +177,26 @@ class FinetuneConfig(Config):
         return PEAK_LEARNING_RATES[self.method] if self.learning_rate is None else self.learning_rate
 
 
+class TabularConfig(Config):
+    """A linear model of one column of a table by the others: least squares, with an intercept."""
+
+    method: Literal["tabular"] = "tabular"
+    dataset: Text | None = Field(
+        None,
+        min_length=1,
+        max_length=1024,
+        description=f"The rows; a request to train may bring its own. {DATA_PLACES}",
+    )
+    target: Text | None = Field(
+        None, min_length=1, max_length=255, description="The column to model; default: the last one."
+    )
+    features: list[Text] | None = Field(
+        None, min_length=1, max_length=1000, description="The columns to model it by; default: all others."
+    )
+    name: Text | None = Field(None, max_length=255)
+    max_restarts: Whole = MAX_RESTARTS
+
+
 class MergeConfig(Config):
     """One merge: an adapter added into its base's weights, which makes a model that needs no base."""
 

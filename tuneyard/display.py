@@ -16,6 +16,8 @@ _KINDS = {
     JobKind.CHECK: "check",
     JobKind.MERGE: "merge",
     JobKind.PIPELINE: "gate",
+    JobKind.TABULAR: "table",
+    JobKind.PREDICT: "predict",
 }
 
 

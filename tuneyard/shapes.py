@@ -10,11 +10,13 @@ from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from tuneyard.batch_configs import BatchTestConfig
-from tuneyard.configs import FinetuneConfig, MergeConfig, PipelineConfig
+from tuneyard.batch_configs import BatchTestConfig, PredictConfig
+from tuneyard.configs import FinetuneConfig, MergeConfig, PipelineConfig, TabularConfig
 from tuneyard.values import (
     Amount,
+    Cell,
     ClientId,
+    Column,
     Count,
     Counter,
     CountFromOne,
@@ -25,6 +27,7 @@ from tuneyard.values import (
     InnerPath,
     Interval,
     JsonObject,
+    Labels,
     Number,
     Quota,
     Reading,
@@ -44,6 +47,8 @@ class JobKind(StrEnum):
     CHECK = "check"
     MERGE = "merge"
     PIPELINE = "pipeline"
+    TABULAR = "tabular"
+    PREDICT = "predict"
 
 
 class JobStatus(StrEnum):
@@ -123,6 +128,14 @@ class NewJob(Request):
     max_restarts: Restarts = Field(
         MAX_RESTARTS, description="How often it is started again by itself after its run was lost."
     )
+    artifact_id: ClientId | None = Field(
+        None, description="The id that what it makes is to have; default: one of ours."
+    )
+    config_id: ClientId | None = Field(None, description="The kept config that it was asked for with.")
+    labels: Labels = Field(default_factory=dict)
+    start_within_seconds: CountFromOne | None = Field(
+        None, description="It expires where no run has taken it by then."
+    )
 
 
 class Job(Shape):
@@ -178,6 +191,12 @@ class Job(Shape):
         None, description="The idempotency key of the Prefect run that is to take the job: one key, one run."
     )
     launched_at: Utc | None = Field(None, description="Since when it waits for that run.")
+    artifact_id: str | None = Field(
+        None, description="The id that what it makes will have; there is such an artifact once it is made."
+    )
+    config_id: str | None = Field(None, description="The kept config that it was asked for with.")
+    labels: dict[str, str] = Field(default_factory=dict, description="The asker's own words about it.")
+    expires_at: Utc | None = Field(None, description="Until when a run has to take it.")
 
 
 class Claim(Request):
@@ -411,8 +430,31 @@ class StartRequest(Asking):
     id: ClientId | None = None
 
 
+class Table(Request):
+    """Rows of equally many cells, in the order of `columns`."""
+
+    columns: list[Column] = Field(min_length=1, max_length=1000)
+    data: list[list[Cell]] = Field(max_length=100_000)
+
+
 class TrainRequest(StartRequest):
+    """`data`: the rows to train on, in place of the config's `dataset`; they are kept as a data set."""
+
     config: FinetuneConfig | None = None
+    data: Table | None = None
+
+
+class PredictRequest(StartRequest):
+    config: PredictConfig | None = None
+
+
+class Started(Job):
+    """A job that has been asked for. `artifact_id` is what it makes, once it is completed."""
+
+    job_id: str
+    message: str
+    model_artifact_id: str | None = None
+    prediction_artifact_id: str | None = None
 
 
 class MergeRequest(StartRequest):
@@ -576,9 +618,11 @@ class KeptFile(Request):
 
 class NewArtifact(Request):
     """`kind`: base, a model that others are made from and that nobody here trained; model, a whole fine-tuned one;
-    adapter, which needs its base; merged, an adapter added into its base."""
+    adapter, which needs its base; merged, an adapter added into its base; tabular, a model of a table's columns;
+    predictions, what a model made of given input. What is small enough lies in `details`."""
 
-    kind: Literal["base", "model", "adapter", "merged", "report"] = "model"
+    id: ClientId | None = Field(None, description="Default: what the job was given for it, or one of ours.")
+    kind: Literal["base", "model", "adapter", "merged", "tabular", "predictions", "report"] = "model"
     name: Text = Field(min_length=1, max_length=255)
     uri: Text = Field(
         max_length=2048, description="Where it lies: a path on the host that made it, or a URL."
@@ -618,7 +662,7 @@ class ArtifactTree(Artifact):
 
 # Configs that are kept
 
-ConfigKind = Literal["finetune", "batch_test", "merge", "pipeline"]
+ConfigKind = Literal["finetune", "batch_test", "merge", "pipeline", "tabular", "predict"]
 ConfigTag = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._:/-]{0,99}$")]
 
 
@@ -648,7 +692,24 @@ class NewPipelineConfig(_Keeping):
     data: PipelineConfig
 
 
-NewConfig = NewFinetuneConfig | NewBatchTestConfig | NewMergeConfig | NewPipelineConfig
+class NewTabularConfig(_Keeping):
+    kind: Literal["tabular"]
+    data: TabularConfig
+
+
+class NewPredictConfig(_Keeping):
+    kind: Literal["predict"]
+    data: PredictConfig
+
+
+NewConfig = (
+    NewFinetuneConfig
+    | NewBatchTestConfig
+    | NewMergeConfig
+    | NewPipelineConfig
+    | NewTabularConfig
+    | NewPredictConfig
+)
 
 
 class KeptConfig(Shape):

@@ -134,6 +134,10 @@ Json = TypeAliasType(
 JsonObject = Annotated[
     dict[str, Any], ShownAs(Annotated[dict[str, Json], Field(json_schema_extra=_TEXT_NAMES)])
 ]
+Label = Annotated[str, Field(max_length=512, json_schema_extra={"pattern": NO_NUL})]
+Labels = Annotated[dict[str, Label], Field(max_length=16, json_schema_extra=_TEXT_NAMES)]
+Column = Annotated[str, Field(min_length=1, max_length=255, json_schema_extra={"pattern": NO_NUL})]
+Cell = Annotated[bool | int | float | Text | None, Field(description="A number, a text or null.")]
 Readings = Annotated[dict[str, Reading], Field(json_schema_extra=_TEXT_NAMES)]
 GpuUuid = Annotated[Text, Field(min_length=1, max_length=100)]
 Alias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]

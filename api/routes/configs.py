@@ -26,6 +26,8 @@ from tuneyard.shapes import (
     NewFinetuneConfig,
     NewMergeConfig,
     NewPipelineConfig,
+    NewPredictConfig,
+    NewTabularConfig,
     Page,
 )
 
@@ -38,14 +40,16 @@ MISSING = "Config not found"
 
 def _form(body: Any) -> str:
     kind = body.get("kind") if isinstance(body, dict) else None
-    return FORM + (kind if kind in ("batch_test", "merge", "pipeline") else "finetune")
+    return FORM + (kind if kind in ("batch_test", "merge", "pipeline", "tabular", "predict") else "finetune")
 
 
 Keeping = Annotated[
     Annotated[NewFinetuneConfig, Tag(FORM + "finetune")]
     | Annotated[NewBatchTestConfig, Tag(FORM + "batch_test")]
     | Annotated[NewMergeConfig, Tag(FORM + "merge")]
-    | Annotated[NewPipelineConfig, Tag(FORM + "pipeline")],
+    | Annotated[NewPipelineConfig, Tag(FORM + "pipeline")]
+    | Annotated[NewTabularConfig, Tag(FORM + "tabular")]
+    | Annotated[NewPredictConfig, Tag(FORM + "predict")],
     Discriminator(_form),
 ]
 

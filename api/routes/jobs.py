@@ -1,6 +1,7 @@
 """Jobs: recorded, read, claimed, followed, cancelled, ended."""
 
 from collections.abc import Collection
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -91,7 +92,10 @@ def record_job(
         same: Finds the job that this is, if it is there; else the one of the same flow run is.
         awaits_run: Prefect is to be asked for a run that takes it.
     """
-    named = new.model_dump(exclude={"id", "name"}) | {"name": new.name or new.model[:255]}
+    named = new.model_dump(exclude={"id", "name", "artifact_id", "start_within_seconds"})
+    named |= {"name": new.name or new.model[:255], "artifact_id": new.artifact_id or tables.new_id()}
+    if new.start_within_seconds is not None:
+        named["expires_at"] = tables.now() + timedelta(seconds=new.start_within_seconds)
     job = tables.Job(
         **named, id=new.id or tables.new_id(), workspace_id=caller.workspace_id, token_digest=token_digest
     )

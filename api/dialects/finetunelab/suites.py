@@ -9,8 +9,8 @@ from api import tables
 from api.access.auth import DatabaseDep, needs
 from api.access.caller import Caller
 from api.access.owned import Limit, Offset
-from api.dialects.finetunelab import object_in, shape_of
-from api.dialects.finetunelab_bodies import PlatformAnswers, PlatformSuite, SuiteBody
+from api.dialects.finetunelab.bodies import PlatformAnswers, PlatformSuite, SuiteBody
+from api.given import object_in, shape_of
 from api.openapi_words import OWN_WORDS
 from api.problems import Problem
 from api.routes.suites import store_suite, suites_page

@@ -15,7 +15,7 @@ from api.access.auth import DatabaseDep, DoorDep, PepperDep, needs
 from api.access.caller import Caller
 from api.access.key_making import demand_still_here, fresh_row, granted
 from api.access.permissions import SCOPES
-from api.dialects.finetunelab_bodies import KeyBody
+from api.dialects.finetunelab.bodies import KeyBody
 from api.openapi_words import OWN_WORDS
 from api.problems import Problem
 from api.routes.api_keys import KeyId, own_keys, revoke

@@ -11,8 +11,9 @@ from api import tables
 from api.access.auth import DatabaseDep, needs, token_holder
 from api.access.caller import Caller, JobCaller
 from api.access.owned import Offset, find, owned_job
-from api.dialects.finetunelab import MISSING, object_in, shape_of
-from api.dialects.finetunelab_bodies import PlatformPrediction, PredictionsBody
+from api.dialects.finetunelab.bodies import PlatformPrediction, PredictionsBody
+from api.dialects.finetunelab.jobs import MISSING
+from api.given import object_in, shape_of
 from api.openapi_words import OWN_WORDS
 from api.problems import Problem
 from api.routes.step_predictions import ManyPredictions, Step, page_of, report

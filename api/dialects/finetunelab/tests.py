@@ -16,8 +16,7 @@ from api.access.auth import DatabaseDep, LaunchesDep, needs
 from api.access.caller import Caller
 from api.access.owned import find, owned
 from api.config_checks import ALIAS, ARTIFACT, DATASET
-from api.dialects.finetunelab import Open, object_in, shape_of
-from api.dialects.finetunelab_bodies import (
+from api.dialects.finetunelab.bodies import (
     CancelTestBody,
     PlatformCancelTest,
     PlatformTest,
@@ -25,7 +24,8 @@ from api.dialects.finetunelab_bodies import (
     TestBody,
     TestRunsBody,
 )
-from api.dialects.finetunelab_words import batch_test_in_words, prediction_in_words, status_in_words
+from api.dialects.finetunelab.words import batch_test_in_words, prediction_in_words, status_in_words
+from api.given import Open, object_in, shape_of
 from api.lifecycle import IllegalMove
 from api.openapi_words import OWN_WORDS
 from api.operation_log import OperationLogDep

@@ -14,9 +14,10 @@ from api.access.auth import DatabaseDep, LaunchesDep
 from api.access.caller import Caller
 from api.access.owned import owned_job
 from api.database import Database
-from api.dialects.finetunelab import MISSING, Open, TrainingWriter, object_in, shape_of
-from api.dialects.finetunelab_bodies import ControlBody, PlatformControl, PlatformResume, ResumeBody
-from api.dialects.finetunelab_words import status_in_words
+from api.dialects.finetunelab.bodies import ControlBody, PlatformControl, PlatformResume, ResumeBody
+from api.dialects.finetunelab.jobs import MISSING, TrainingWriter
+from api.dialects.finetunelab.words import status_in_words
+from api.given import Open, object_in, shape_of
 from api.launches import Launches, PrefectAway, RunRefused
 from api.lifecycle import IllegalMove
 from api.openapi_words import OWN_WORDS

@@ -13,9 +13,10 @@ from starlette.responses import Response
 from api import tables
 from api.access.auth import DatabaseDep
 from api.access.owned import JobId, Offset, find
-from api.dialects.finetunelab import MISSING, Open, TrainingCaller, TrainingJob, object_in, required, shape_of
-from api.dialects.finetunelab_bodies import PointsBody, PointsOfBody
-from api.dialects.finetunelab_words import point_in_words
+from api.dialects.finetunelab.bodies import PointsBody, PointsOfBody
+from api.dialects.finetunelab.jobs import MISSING, TrainingCaller, TrainingJob
+from api.dialects.finetunelab.words import point_in_words
+from api.given import Open, object_in, required, shape_of
 from api.metric_body import NUMBERS, RawRoute, Row, quick_job_rows, quick_rows, row_of
 from api.metric_formats import items_of
 from api.metric_reads import Wanted, points, total

@@ -5,22 +5,22 @@ token. Each path translates to what the canonical routes do; `cancelling` is sho
 A body may hold fields that nobody here knows: its `user_id` in particular decides nothing.
 """
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ValidationError
 
 from api import tables
 from api.access.auth import DatabaseDep, PepperDep, needs
 from api.access.caller import Caller, JobCaller
 from api.access.owned import Limit, Offset, hold_job, own_job, owned_job
-from api.dialects.finetunelab_bodies import (
+from api.dialects.finetunelab.bodies import (
     JobBody,
     PlatformJob,
     PlatformStatus,
     StatusBody,
 )
-from api.dialects.finetunelab_words import listed_job, status_of
+from api.dialects.finetunelab.words import listed_job, status_of
+from api.given import Open, object_in, required, shape_of
 from api.job_ends import apply_end
 from api.lifecycle import Event
 from api.metric_reads import newest
@@ -29,14 +29,12 @@ from api.openapi_words import OWN_WORDS
 from api.operation_log import OperationLogDep
 from api.problems import Problem
 from api.routes.jobs import StatusFilter, jobs_page, record_job
-from api.strict_json import BrokenJson, StrictRoute
+from api.strict_json import StrictRoute
 from tuneyard.keys import is_job_token, mint_job_token
 from tuneyard.shapes import JobEnd, JobKind, JobStatus, NewJob
 
 router = APIRouter(tags=["training platform"], route_class=StrictRoute)
 
-Model = TypeVar("Model", bound=BaseModel)
-Open = dict[str, Any]
 MISSING = "Training job not found"
 ENDINGS = {"completed", "failed", "cancelled"}
 STATUSES = ("running", "completed", "failed", "cancelled", "paused")
@@ -48,30 +46,6 @@ TrainingCaller = Annotated[Caller, needs("metrics:read", "training")]
 TrainingWriter = Annotated[Caller, needs("jobs:write", "training")]
 TrainingJob = Annotated[tables.Job, owned_job("metrics:read", scope="training", missing=MISSING)]
 OwnJob = Annotated[JobCaller, own_job(MISSING)]
-
-
-def object_in(body: Any) -> Open:
-    if body is None or isinstance(body, BrokenJson) or not isinstance(body, dict):
-        raise Problem(
-            400, "Invalid JSON body" if not isinstance(body, list) else "The body must be an object"
-        )
-    return body
-
-
-def required(body: Open, *names: str) -> None:
-    missing = [name for name in names if body.get(name) is None]
-    if missing:
-        raise Problem(400, f"Missing required field: {', '.join(missing)}")
-
-
-def shape_of(shape: type[Model], fields: Open) -> Model:
-    """The canonical shape, or 422 naming the first field that it does not accept."""
-    try:
-        return shape.model_validate(fields)
-    except ValidationError as problem:
-        first = problem.errors(include_input=False, include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise Problem(422, f"{field}: {first['msg']}", field=field) from None
 
 
 @router.post("/api/training/local/jobs", **OWN_WORDS)
