@@ -79,7 +79,7 @@ RESOURCES = (
     events,
     system,
 )
-DIALECTS = ("finetunelab",)
+DIALECTS = ("finetunelab", "astrid")
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -105,7 +105,6 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(canonical)
     app.include_router(system.public)
     app.include_router(scraping.router)
-    app.include_router(api_keys.router)
     for dialect in DIALECTS:
         speak(app, dialect)
     every_route_declares(app)

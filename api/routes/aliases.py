@@ -96,9 +96,13 @@ def undo(caller: Mover, name: AliasName, asked: Undo, database: DatabaseDep) -> 
     return ModelAlias.model_validate(alias)
 
 
-def _named(session: Session, caller: Caller, name: str) -> tables.ModelAlias:
+def alias_named(session: Session, caller: Caller, name: str) -> tables.ModelAlias | None:
     query = owned(tables.ModelAlias, caller.workspace_id).where(tables.ModelAlias.name == name)
-    alias = session.exec(query).first()
+    return session.exec(query).first()
+
+
+def _named(session: Session, caller: Caller, name: str) -> tables.ModelAlias:
+    alias = alias_named(session, caller, name)
     if alias is None:
         raise Problem(404, MISSING)
     return alias

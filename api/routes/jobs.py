@@ -30,6 +30,7 @@ from api.access.owned import (
     page,
     record,
 )
+from api.access.pepper import Pepper
 from api.job_ends import apply_end
 from api.job_history import note
 from api.lifecycle import Event
@@ -188,18 +189,24 @@ def claim_job(
     pepper: PepperDep,
 ) -> Claimed:
     """Take the job for a run. The token in the answer is shown once; the one before it is dead from now on."""
-    token = mint_job_token()
     with database.writing() as session:
         job = lock_job(session, found.workspace_id, found.id)
-        move(job, Event.CLAIM)
-        begin_attempt(job)
-        job.token_digest = pepper.digest(token)
-        job.host, job.pid = claim.host, claim.pid
-        job.flow_run_id = claim.flow_run_id or job.flow_run_id
-        message = f"Claimed by process {job.pid} on {job.host}"
-        note(session, job, JobEventKind.CLAIMED, message, flow_run_id=job.flow_run_id)
-        record_event(session, caller, "job.claimed", "job", job.id, attempt=job.attempt, host=job.host)
+        token = take(session, caller, job, claim, pepper)
     return Claimed(job=Job.model_validate(job), attempt=job.attempt, job_token=token)
+
+
+def take(session: Session, caller: Caller, job: tables.Job, claim: Claim, pepper: Pepper) -> str:
+    """Claim a locked job: the token of its new attempt, which is shown once."""
+    token = mint_job_token()
+    move(job, Event.CLAIM)
+    begin_attempt(job)
+    job.token_digest = pepper.digest(token)
+    job.host, job.pid = claim.host, claim.pid
+    job.flow_run_id = claim.flow_run_id or job.flow_run_id
+    message = f"Claimed by process {job.pid} on {job.host}"
+    note(session, job, JobEventKind.CLAIMED, message, flow_run_id=job.flow_run_id)
+    record_event(session, caller, "job.claimed", "job", job.id, attempt=job.attempt, host=job.host)
+    return token
 
 
 @router.patch("/{job_id}")

@@ -2,8 +2,19 @@
 
 from fastapi import APIRouter
 
-from api.dialects.finetunelab import control, jobs, keys, metrics, predictions, suites, tests
+from api.dialects.finetunelab import (
+    agents,
+    control,
+    jobs,
+    keys,
+    logs,
+    metrics,
+    predictions,
+    starts,
+    suites,
+    tests,
+)
 
 router = APIRouter()
-for part in (jobs, metrics, control, keys, tests, suites, predictions):
+for part in (jobs, metrics, control, starts, agents, logs, keys, tests, suites, predictions):
     router.include_router(part.router)

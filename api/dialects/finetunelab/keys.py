@@ -7,7 +7,6 @@ whole numbers, whoever is asked.
 from typing import Annotated, Any
 
 from fastapi import APIRouter
-from sqlmodel import col
 
 from api import tables
 from api.access.audit import record_event
@@ -18,9 +17,11 @@ from api.access.permissions import SCOPES
 from api.dialects.finetunelab.bodies import KeyBody
 from api.openapi_words import OWN_WORDS
 from api.problems import Problem
-from api.routes.api_keys import KeyId, own_keys, revoke
+from api.routes import api_keys
+from api.routes.api_keys import KeyId
 from api.strict_json import BrokenJson, StrictRoute
-from tuneyard.shapes import NewApiKey
+from tuneyard.shapes import ApiKey, NewApiKey
+from tuneyard.values import LARGEST
 
 router = APIRouter(prefix="/api/user/api-keys", tags=["training platform"], route_class=StrictRoute)
 
@@ -28,10 +29,9 @@ KeyHolder = Annotated[Caller, needs("keys:own")]
 LONGEST_NAME = 255
 LEAST = ["production"]
 VALID_SCOPES = ["all", "training", "production", "testing", "worker"]
-MISSING = "API key not found"
 
 
-def _shown(row: tables.ApiKey) -> dict[str, Any]:
+def _shown(row: tables.ApiKey | ApiKey) -> dict[str, Any]:
     fields = {"id", "name", "scopes", "last_used_at", "created_at", "expires_at"}
     also = {"key_prefix": row.key_prefix, "is_active": row.is_valid, "request_count": row.usage_count}
     return row.model_dump(include=fields) | also
@@ -40,9 +40,7 @@ def _shown(row: tables.ApiKey) -> dict[str, Any]:
 @router.get("")
 def list_keys(caller: KeyHolder, door: DoorDep) -> dict[str, Any]:
     """All of them, the newest first."""
-    door.usage.flush()
-    with door.database.reading() as session:
-        rows = session.exec(own_keys(caller, "keys:read").order_by(col(tables.ApiKey.pk).desc())).all()
+    rows = api_keys.list_keys(caller, door, limit=LARGEST, offset=0, active_only=False).items
     return {"apiKeys": [_shown(row) for row in rows]}
 
 
@@ -55,12 +53,9 @@ def create_key(
     new = NewApiKey(name=name, scopes=scopes)
     row, text = fresh_row(caller.workspace_id, new, granted(caller, new), pepper)
     row.created_by, row.created_by_id = caller.maker, caller.id
-    same = own_keys(caller, "keys:read").where(
-        tables.ApiKey.name == name, col(tables.ApiKey.revoked_at).is_(None)
-    )
     with database.writing() as session:
         demand_still_here(session, caller)
-        if session.exec(same).first():
+        if api_keys.live_key_named(session, caller, name):
             raise Problem(409, f"You have a key called {name} already")
         session.add(row)
         record_event(
@@ -89,19 +84,16 @@ def _wish(body: Any) -> tuple[str, list[str]]:
 @router.delete("/{key_id}")
 def delete_key(caller: KeyHolder, key_id: KeyId, database: DatabaseDep) -> dict[str, Any]:
     """Refuse the key from its next request on; its row stays."""
-    revoke(database, caller, key_id)
+    api_keys.revoke(database, caller, key_id)
     return {"success": True}
 
 
 @router.get("/{key_id}/usage")
 def read_usage(caller: KeyHolder, key_id: KeyId, door: DoorDep) -> dict[str, Any]:
     """How often the key was let in, and when last. What was deleted is gone from here."""
-    door.usage.flush()
-    with door.database.reading() as session:
-        live = own_keys(caller, "keys:read").where(col(tables.ApiKey.revoked_at).is_(None))
-        row = session.exec(live.where(tables.ApiKey.id == key_id)).first()
-    if row is None:
-        raise Problem(404, MISSING)
+    row = api_keys.get_key(caller, key_id, door)
+    if not row.is_active:
+        raise Problem(404, api_keys.MISSING)
     return {
         "id": row.id,
         "name": row.name,
