@@ -4,13 +4,14 @@ Unlike there, a key without scopes holds the least of them, `production`, and no
 whole numbers, whoever is asked.
 """
 
+import re
 from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from api import tables
 from api.access.audit import record_event
-from api.access.auth import DatabaseDep, DoorDep, PepperDep, needs
+from api.access.auth import AnyCaller, DatabaseDep, DoorDep, PepperDep, needs, permissions_at
 from api.access.caller import Caller
 from api.access.key_making import demand_still_here, fresh_row, granted
 from api.access.permissions import SCOPES
@@ -25,10 +26,36 @@ from tuneyard.values import LARGEST
 
 router = APIRouter(prefix="/api/user/api-keys", tags=["training platform"], route_class=StrictRoute)
 
+scopes = APIRouter(tags=["training platform"], route_class=StrictRoute)
+PLATFORM = "/api/(training|batch-testing|test-suites|user)"
+
 KeyHolder = Annotated[Caller, needs("keys:own")]
 LONGEST_NAME = 255
 LEAST = ["production"]
 VALID_SCOPES = ["all", "training", "production", "testing", "worker"]
+
+
+WORDS = {
+    "all": ("All Access", "Everything but administration"),
+    "training": ("Training", "Training metrics, predictions, and job management"),
+    "production": ("Production", "Models, to be fetched and served"),
+    "testing": ("Testing", "Batch testing and evaluation"),
+    "worker": ("Worker", "What runs the work: training, testing, and claiming jobs"),
+}
+
+
+@scopes.get("/api/user/api-key-scopes")
+def list_scopes(request: Request, _: AnyCaller) -> dict[str, Any]:
+    """What a key of each scope opens of the platform's paths, read from what the routes themselves demand."""
+    needed = permissions_at(request.app)
+    return {"scopes": {name: _registered(name, needed) for name in VALID_SCOPES}}
+
+
+def _registered(scope: str, needed: dict[str, set[str]]) -> dict[str, Any]:
+    label, description = WORDS[scope]
+    opened = [path for path, permissions in needed.items() if permissions & SCOPES[scope]]
+    endpoints = {re.sub(r"{.*?}", "*", path) for path in opened if re.match(PLATFORM, path)}
+    return {"label": label, "description": description, "endpoints": sorted(endpoints)}
 
 
 def _shown(row: tables.ApiKey | ApiKey) -> dict[str, Any]:
