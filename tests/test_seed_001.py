@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from api.tables import now
 from tests.api_fixtures import Office
 from tests.prefect_fixtures import StandIn
 from tests.seed_fixtures import curl
@@ -68,7 +69,9 @@ def status(host: Office, job: str, key: str) -> dict[str, Any]:
 
 
 def test_its_curl_records_a_job_whose_token_has_43_characters(host: Office, key: str) -> None:
-    assert curl(host, CREATE)[0] == 401  # nobody records jobs for others
+    assert curl(host, CREATE)[0] == 401  # nobody records jobs for others, whatever user the body names
+    assert curl(host, f'{CREATE} -H "X-API-Key: {host.key("production")}"')[0] == 403
+    assert host.call("POST", f"{LOCAL}/jobs", key, json={}).status_code == 400
     keyed = f'{CREATE} -H "X-API-Key: {key}"'
     code, _, made = curl(host, keyed)
     assert (code, made["success"], made["persisted"], made["job_id"]) == (200, True, True, "test-123")
@@ -101,6 +104,9 @@ def test_metrics_flow_every_ten_steps_and_the_ui_sees_them(host: Office, key: st
     assert [row["step"] for row in newest] == list(range(90, -10, -10))
     assert all(row["train_loss"] and row["gpu_memory_allocated_gb"] and row["timestamp"] for row in newest)
     assert token not in host.call("GET", f"/api/v1/jobs/{job}", key).text
+    assert seen[-1]["warning"] is None
+    host.moved(job, last_report_at=now() - timedelta(minutes=6))
+    assert status(host, job, key)["warning"].startswith("No updates received in 6 minute(s)")
 
 
 def test_a_token_writes_its_own_job_and_reads_nothing(host: Office, key: str) -> None:
