@@ -242,7 +242,7 @@ def test_a_recorded_job_is_executed_with_its_token_and_no_token_travels(
 def test_without_a_record_no_training_starts(host: Office, key: str, prefect: StandIn) -> None:
     for fields, code in (
         ({}, 400),
-        ({"execution_id": "x", "config": {"model": "m"}, "dataset_path": None}, 422),
+        ({"execution_id": "x", "config": {"model": "m"}, "dataset_path": None}, 409),
         ({"execution_id": "x", "dataset_content": "{}"}, 400),
         ({"execution_id": "unrecorded", "job_token": mint_job_token()}, 401),
     ):

@@ -33,7 +33,7 @@ DataReader = Annotated[Caller, needs("datasets:read")]
 
 def enveloped(answer: Any) -> Open:
     """An answer of ours in that system's words, beside our own."""
-    shown: Any = answer.model_dump() if isinstance(answer, BaseModel) else answer
+    shown: Open = answer.model_dump() if isinstance(answer, BaseModel) else answer
     meta: Open = {}
     data: Any = shown
     if "items" in shown:

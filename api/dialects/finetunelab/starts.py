@@ -76,7 +76,7 @@ def execute(
     if asked.dataset_content is not None:
         raise Problem(400, "dataset_content is not taken: upload it, and name it as dataset:ID")
     fields, ignored = config_from_platform(asked.config, asked.dataset_path)
-    config = shape_of(FinetuneConfig, fields)
+    config = _config(fields)
     with database.reading() as session:
         recorded = _recorded(session, caller, pepper, asked)
         demand_known(session, caller.workspace_id, config)
@@ -86,6 +86,14 @@ def execute(
     else:
         run_recorded(database, launches, caller, recorded, config.model_dump(mode="json"))
     return {"success": True, "job_id": asked.execution_id, "ignored": ignored}
+
+
+def _config(fields: Open) -> FinetuneConfig:
+    """The config; 409 names the field that no run takes: the body itself may be any object."""
+    try:
+        return shape_of(FinetuneConfig, fields)
+    except Problem as problem:
+        raise Problem(409, problem.detail, field=f"config.{problem.field}") from None
 
 
 def _recorded(
