@@ -34,11 +34,9 @@ JOBS = [
     ("66c68427-0000-4000-8000-000000000000", "Qwen3-1.7B-Base", "completed", 399, 400, 100),
     ("7fd36d6d-0000-4000-8000-000000000000", "Qwen3-1.7B-Base", "failed", None, 400, 0),
 ]
-SUITES = {
-    "validation_questions_only": 50,
-    "validation_set_Atlas_50_Qs": 50,
-    "validation_set_25_fron_1166_atlas": 25,
-}
+SUITES = dict(
+    validation_questions_only=50, validation_set_Atlas_50_Qs=50, validation_set_25_fron_1166_atlas=25
+)
 RUNS = (25, 10, 10, 5, 10)
 
 
@@ -223,9 +221,7 @@ def test_the_platform_s_own_python_client_reads_logs_and_errors(lab: Lab) -> Non
     errors = lab.host.call("GET", f"{LOCAL}/{failed}/errors", lab.training).json()
     assert (errors["unique_error_count"], errors["error_count"]) == (1, 1)
     assert (errors["errors"][0]["message"], errors["errors"][0]["count"]) == ("out of memory", 1)
-    assert lab.host.call("POST", f"{LOCAL}/{failed}/logs", token, json={"logs": []}).status_code == 400
-    listed = lab.host.call("GET", "/api/training/jobs", lab.training, params={"limit": "50", "offset": "0"})
-    assert listed.json()["total"] >= 5
+    assert lab.host.call("GET", "/api/training/jobs?limit=50&offset=0", lab.training).json()["total"] >= 5
 
 
 def test_the_scope_registry_names_what_a_scope_opens_and_nothing_else(lab: Lab) -> None:

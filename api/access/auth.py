@@ -43,7 +43,7 @@ _key_shown_in_docs = Security(APIKeyHeader(name=KEY_HEADERS[0], auto_error=False
 _token_shown_in_docs = Security(HTTPBearer(auto_error=False))
 Found = TypeVar("Found", Caller, JobCaller)
 _declarations: set[Callable[..., Any]] = set()
-_needed: dict[Callable[..., Any], str] = {}  # of those, what each demands
+needed: dict[Callable[..., Any], str] = {}  # of those, what each demands
 
 
 async def _door(request: Request) -> Door:
@@ -198,7 +198,7 @@ def needs(permission: str, scope: str | None = None) -> Any:
         demand(caller, permission, scope)
         return caller
 
-    _needed[allowed] = permission
+    needed[allowed] = permission
     return Depends(_declares(allowed))
 
 
@@ -314,20 +314,6 @@ def every_route_declares(app: FastAPI) -> None:
     ]
     if silent:
         raise TypeError(f"these routes do not declare who may call them: {', '.join(silent)}")
-
-
-def permissions_at(app: FastAPI) -> dict[str, set[str]]:
-    """By path: the permissions of which each opens something there, as the routes declare them."""
-    found: dict[str, set[str]] = {}
-    for route in iter_route_contexts(app.routes):
-        if isinstance(route.original_route, APIRoute):
-            found.setdefault(route.path_format or "", set()).update(_demanded(route.dependant))
-    return found
-
-
-def _demanded(dependant: Dependant) -> set[str]:
-    own = {_needed[dependant.call]} if dependant.call in _needed else set()
-    return own.union(*map(_demanded, dependant.dependencies))
 
 
 def _is_declared(dependant: Dependant) -> bool:

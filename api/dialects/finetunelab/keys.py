@@ -11,9 +11,10 @@ from fastapi import APIRouter, Request
 
 from api import tables
 from api.access.audit import record_event
-from api.access.auth import AnyCaller, DatabaseDep, DoorDep, PepperDep, needs, permissions_at
+from api.access.auth import AnyCaller, DatabaseDep, DoorDep, PepperDep, needs
 from api.access.caller import Caller
 from api.access.key_making import demand_still_here, fresh_row, granted
+from api.access.openings import permissions_at
 from api.access.permissions import SCOPES
 from api.dialects.finetunelab.bodies import KeyBody
 from api.openapi_words import OWN_WORDS

@@ -68,8 +68,7 @@ def execute(
     pepper: PepperDep,
     body: ExecuteBody = None,
 ) -> Open:
-    """Train, or run the job that was recorded under `execution_id`; `ignored` names what of the config has no
-    meaning here. A `job_token` must be that job's."""
+    """Train, or run the job recorded as `execution_id`; `ignored` names what of the config has no meaning here."""
     given = object_in(body)
     required(given, "config", "execution_id")
     asked = shape_of(PlatformExecution, given)
