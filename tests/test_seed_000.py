@@ -34,9 +34,11 @@ JOBS = [
     ("66c68427-0000-4000-8000-000000000000", "Qwen3-1.7B-Base", "completed", 399, 400, 100),
     ("7fd36d6d-0000-4000-8000-000000000000", "Qwen3-1.7B-Base", "failed", None, 400, 0),
 ]
-SUITES = dict(
-    validation_questions_only=50, validation_set_Atlas_50_Qs=50, validation_set_25_fron_1166_atlas=25
-)
+SUITES = {
+    "validation_questions_only": 50,
+    "validation_set_Atlas_50_Qs": 50,
+    "validation_set_25_fron_1166_atlas": 25,
+}
 RUNS = (25, 10, 10, 5, 10)
 
 
