@@ -94,6 +94,7 @@ def awaiting_trainer(session: Session, workspace_id: int) -> Job | None:
         col(job.run_key).is_(None),
         col(job.flow_run_id).is_(None),
         col(job.claimed_at).is_(None),
+        col(job.deleted_at).is_(None),
     )
     return session.exec(query.order_by(col(job.pk)).limit(1)).first()
 

@@ -78,9 +78,9 @@ def test_its_curl_records_a_job_whose_token_has_43_characters(host: Office, key:
     assert TOKEN.fullmatch(made["job_token"])
     own = mint_job_token()
     assert TOKEN.fullmatch(own)
-    assert (
-        curl(host, keyed.replace("test-123", "test-124"), **{"test-token-here": own})[2]["job_token"] == own
-    )
+    for _ in range(2):  # a backend that got no answer asks again
+        other = curl(host, keyed.replace("test-123", "test-124"), **{"test-token-here": own})
+        assert (other[0], other[2]["job_token"]) == (200, own)
     assert status(host, "test-123", key)["status"] == "pending"
     again = curl(host, keyed)
     assert (again[0], "job_token" in again[2]) == (409, False)

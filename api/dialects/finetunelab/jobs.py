@@ -12,7 +12,7 @@ from fastapi import APIRouter
 from api import tables
 from api.access.auth import DatabaseDep, PepperDep, needs
 from api.access.caller import Caller, JobCaller
-from api.access.owned import Limit, Offset, hold_job, own_job, owned_job
+from api.access.owned import Limit, Offset, find_any, hold_job, own_job, owned_job
 from api.dialects.finetunelab.bodies import (
     JobBody,
     PlatformJob,
@@ -56,7 +56,8 @@ def create_job(
     operations: OperationLogDep,
     body: JobBody = None,
 ) -> Open:
-    """Record a job with the token its trainer will write with: the client's, if it is one, else ours."""
+    """Record a job with the token its trainer will write with: the client's, if it is one, else ours. The same job
+    again is answered to whoever has its token."""
     given = object_in(body)
     required(given, "model_name")
     asked = shape_of(PlatformJob, given)
@@ -71,15 +72,15 @@ def create_job(
     sent = asked.job_token
     token = sent if isinstance(sent, str) and is_job_token(sent) else mint_job_token()
     with database.writing() as session:
-        job, _ = record_job(session, caller, new, token_digest=pepper.digest(token))
-    operations.add(caller, job)
-    return {
-        "success": True,
-        "persisted": True,
-        "job_id": job.id,
-        "user_id": caller.workspace_name,
-        "job_token": token,
-    }
+        known = find_any(session, tables.Job, caller.workspace_id, new.id or "")
+        if known is not None and pepper.matches(token, known.token_digest or ""):
+            job, is_new = known, False
+        else:
+            job, is_new = record_job(session, caller, new, token_digest=pepper.digest(token))
+    if is_new:
+        operations.add(caller, job)
+    made = {"success": True, "persisted": True, "job_id": job.id}
+    return made | {"user_id": caller.workspace_name, "job_token": token}
 
 
 @router.get("/api/training/local/jobs")
