@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Path, Query
-from sqlalchemy import Row, bindparam, func
+from sqlalchemy import bindparam, func
 from sqlalchemy import select as columns
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, SQLModel, col, select
@@ -46,7 +46,7 @@ def find(session: Session, table: type[Stored], workspace_id: int, object_id: st
     return row
 
 
-def find_job_row(database: Database, workspace_id: int, job_id: str) -> Row[Any]:
+def find_job_row(database: Database, workspace_id: int, job_id: str) -> Any:
     """The workspace's job as the table's columns, without an object around them: read in a fifth of the time.
 
     Raises:

@@ -17,7 +17,7 @@ from api.problems import Problem
 from api.strict_json import StrictRoute
 from tuneyard.shapes import Artifact, NewArtifact, Page
 
-router = APIRouter(prefix="/artifacts", tags=["artifacts"], route_class=StrictRoute)
+router = APIRouter(prefix="/api/v1/artifacts", tags=["artifacts"], route_class=StrictRoute)
 
 
 @router.post("", status_code=201, responses=or_again(Artifact) | {404: {}})

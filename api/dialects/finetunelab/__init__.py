@@ -6,4 +6,4 @@ from api.dialects.finetunelab import control, jobs, keys, metrics, predictions, 
 
 router = APIRouter()
 for part in (jobs, metrics, control, keys, tests, suites, predictions):
-    router.include_router(part.router)
+    router.routes.extend(part.router.routes)
