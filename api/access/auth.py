@@ -196,14 +196,14 @@ async def present_caller(request: Request) -> Caller:
     return caller
 
 
-def needs(permission: str, scope: str | None = None) -> Any:
-    """Declares in a route's signature that its caller must hold the permission."""
-    assert permission in PERMISSIONS, permission
+def needs(permission: str, scope: str | None = None, *, instead: str | None = None) -> Any:
+    """Declares in a route's signature that its caller must hold the permission, or the one that does `instead`."""
+    assert {permission, instead or permission} <= PERMISSIONS.keys(), permission
 
     @_declares(KEY_OR_TOKEN)
     async def allowed(request: Request) -> Caller:
         caller = await present_caller(request)
-        demand(caller, permission, scope)
+        demand(caller, instead if instead in caller.permissions else permission, scope)
         return caller
 
     return Depends(allowed)
