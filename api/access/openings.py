@@ -17,5 +17,5 @@ def permissions_at(app: FastAPI) -> dict[str, set[str]]:
 
 
 def _demanded(dependant: Dependant) -> set[str]:
-    own = {needed[dependant.call]} if dependant.call in needed else set()
+    own = needed.get(dependant.call, set()) if dependant.call else set()
     return own.union(*map(_demanded, dependant.dependencies))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Path, Query
-from sqlalchemy import Row, bindparam, func
+from sqlalchemy import bindparam, func
 from sqlalchemy import select as columns
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, SQLModel, col, select
@@ -51,7 +51,7 @@ def find_any(session: Session, table: type[Stored], workspace_id: int, object_id
     return session.exec(owned(table, workspace_id).where(table.id == object_id)).first()  # type: ignore[attr-defined]
 
 
-def find_job_row(database: Database, workspace_id: int, job_id: str) -> Row[Any]:
+def find_job_row(database: Database, workspace_id: int, job_id: str) -> Any:
     """The workspace's job as the table's columns, without an object around them: read in a fifth of the time.
 
     Raises:

@@ -88,7 +88,7 @@ SIGN_IN: Open = {
     "openapi_extra": {"requestBody": {"required": True, "content": {FORM: _FORM}}},
 }
 router = APIRouter(tags=["key service"], route_class=StrictRoute)
-router.include_router(_same_routes(api_keys.router))
+router.routes.extend(_same_routes(api_keys.router).routes)
 
 
 @router.post("/auth/login", **SIGN_IN)

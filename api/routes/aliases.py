@@ -18,7 +18,7 @@ from tuneyard.batch_shapes import AliasMove, CompareRequest, Comparison, ModelAl
 from tuneyard.shapes import Page
 from tuneyard.values import Alias
 
-router = APIRouter(prefix="/aliases", tags=["aliases"], route_class=StrictRoute)
+router = APIRouter(prefix="/api/v1/aliases", tags=["aliases"], route_class=StrictRoute)
 
 Reader = Annotated[Caller, needs("artifacts:read")]
 Mover = Annotated[Caller, needs("aliases:write")]

@@ -17,29 +17,27 @@ from api.access.caller import Caller, JobCaller
 from api.access.door import Door
 from api.access.owned import (
     JobId,
-    Limit,
     Offset,
     find,
-    find_job_row,
     hold_job,
     job_or_own,
     lock_job,
     own_job,
     owned,
     owned_job,
-    page,
     record,
 )
 from api.access.pepper import Pepper
 from api.job_ends import apply_end
 from api.job_history import note
+from api.job_rows import explained, find_job, jobs_page
 from api.lifecycle import Event
 from api.moves import await_run, begin_attempt, move
 from api.openapi_words import or_again
 from api.operation_log import OperationLogDep
 from api.problems import Problem
 from api.strict_json import StrictRoute
-from api.waiting import shown_jobs, shown_row, waits
+from api.waiting import WAITING
 from tuneyard.keys import mint_job_token
 from tuneyard.shapes import (
     Claim,
@@ -54,7 +52,8 @@ from tuneyard.shapes import (
     Page,
 )
 
-router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=StrictRoute)
+MOST_JOBS = 1000  # on one page
+router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], route_class=StrictRoute)
 
 StatusFilter = Annotated[JobStatus, BeforeValidator(lambda text: "cancelled" if text == "canceled" else text)]
 RunId = Annotated[str, Query(max_length=64, pattern=r"^[^\x00]*$")]
@@ -107,6 +106,8 @@ def record_job(
         col(tables.Job.flow_run_id).is_not(None), tables.Job.flow_run_id == new.flow_run_id
     )
     taken = f"There is a job with the id {new.id} already"
+    if new.artifact_id is not None:
+        _demand_free(session, caller.workspace_id, new)
     job, is_new = record(session, job, of_run if same is None else same, taken=taken)
     if job.kind != new.kind:
         raise Problem(409, f"It is recorded as a {job.kind} job already, {job.id}")
@@ -119,6 +120,20 @@ def record_job(
     return job, is_new
 
 
+def _demand_free(session: Session, workspace_id: int, new: NewJob) -> None:
+    """409 where what the job is to make would be what is there, or what another job is to make."""
+    job, artifact = tables.Job, tables.Artifact
+    given = owned(job, workspace_id).where(job.artifact_id == new.artifact_id)
+    others = [one for one in session.exec(given) if not _is_same(one, new)]
+    there = session.exec(owned(artifact, workspace_id).where(artifact.id == new.artifact_id)).first()
+    if others or (there is not None and there.job_id != new.id):
+        raise Problem(409, f"The artifact id {new.artifact_id} is taken", field="artifact_id")
+
+
+def _is_same(job: tables.Job, new: NewJob) -> bool:
+    return job.id == new.id or (new.flow_run_id is not None and job.flow_run_id == new.flow_run_id)
+
+
 def _test_run(session: Session, job: tables.Job) -> tables.TestRun:
     """What a batch test has beside its job, however it was asked for."""
     said = job.config.get("suite")
@@ -128,56 +143,49 @@ def _test_run(session: Session, job: tables.Job) -> tables.TestRun:
     return tables.TestRun(job_pk=job.pk, workspace_id=job.workspace_id, suite=suite, suite_id=suite_id)
 
 
-@router.get("")
+@router.get("", response_model=Page[Job])
 def list_jobs(
     caller: Annotated[Caller, needs("jobs:read")],
     database: DatabaseDep,
     status: StatusFilter | None = None,
     kind: JobKind | None = None,
     flow_run_id: RunId | None = None,
-    limit: Limit = 50,
+    limit: Annotated[int, Query(ge=1, le=MOST_JOBS)] = 50,
     offset: Offset = 0,
-) -> Page[Job]:
+) -> Response:
     """The newest first."""
-    statuses = [status] if status else None
-    with database.reading() as session:
-        found = jobs_page(session, caller, statuses, kind, flow_run_id, limit, offset)
-        return Page(
-            items=shown_jobs(session, found.items), **found.model_dump(include={"total", "limit", "offset"})
-        )
+    wanted = {"status": status, "kind": kind, "flow_run_id": flow_run_id}
+    return _json(jobs_page(database, caller.workspace_id, limit, offset, **wanted))
 
 
-def jobs_page(
-    session: Session,
-    caller: Caller,
-    statuses: Collection[JobStatus] | None,
-    kind: JobKind | None,
-    flow_run_id: str | None,
-    limit: int,
-    offset: int,
-) -> Page[tables.Job]:
-    """What the caller's workspace holds, newest first, narrowed by whatever is not None."""
-    query = owned(tables.Job, caller.workspace_id)
+def jobs_of(
+    caller: Caller, statuses: Collection[JobStatus] | None, kind: JobKind
+) -> SelectOfScalar[tables.Job]:
+    """What the caller's workspace holds of that kind."""
+    query = owned(tables.Job, caller.workspace_id).where(tables.Job.kind == kind.value)
     if statuses is not None:
         query = query.where(col(tables.Job.status).in_([status.value for status in statuses]))
-    if kind is not None:
-        query = query.where(tables.Job.kind == kind.value)
-    if flow_run_id is not None:
-        query = query.where(tables.Job.flow_run_id == flow_run_id)
-    return page(session, query, [col(tables.Job.pk).desc()], lambda row: row, limit, offset)
+    return query
+
+
+def _json(content: bytes) -> Response:
+    return Response(content, media_type="application/json")
 
 
 @router.get("/{job_id}", response_model=Job)
-async def get_job(request: Request, job_id: JobId, caller: Annotated[Caller, needs("jobs:read")]) -> Response:
-    """One that waits says why, and how many are before it."""
+async def get_job(
+    request: Request,
+    job_id: JobId,
+    caller: Annotated[Caller, needs("jobs:read", instead="predictions:write")],
+) -> Response:
+    """One that waits says why, and how many are before it. Who may ask for predictions alone sees those alone."""
     door: Door = request.app.state.door
-    row = await door.look_up(find_job_row, door.database, caller.workspace_id, job_id)
-    shown = (
-        await run_in_threadpool(shown_row, door.database, row)
-        if waits(row)
-        else shown_row(door.database, row)
-    )
-    return Response(shown.model_dump_json(), media_type="application/json")
+    job = await door.look_up(find_job, door.database, caller.workspace_id, job_id)
+    if job["kind"] != JobKind.PREDICT and "jobs:read" not in caller.permissions:
+        raise Problem(404, "Job not found")
+    if job["status"] in WAITING:
+        return _json(await run_in_threadpool(explained, door.database, job, caller.workspace_id))
+    return _json(explained(door.database, job, caller.workspace_id))
 
 
 @router.post("/{job_id}/claim")

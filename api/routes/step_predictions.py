@@ -21,7 +21,7 @@ from tuneyard.batch_shapes import NewPrediction, Prediction, PredictionBatch
 from tuneyard.shapes import JobKind, JobStatus, Page, Reported
 from tuneyard.values import LARGEST, JsonObject
 
-router = APIRouter(prefix="/jobs/{job_id}/predictions", tags=["metrics"], route_class=StrictRoute)
+router = APIRouter(prefix="/api/v1/jobs/{job_id}/predictions", tags=["metrics"], route_class=StrictRoute)
 
 ManyPredictions = Annotated[int, Query(ge=1, le=1000)]
 Step = Annotated[int | None, Query(ge=0, le=LARGEST, description="Only those of this step.")]

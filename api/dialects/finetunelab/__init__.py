@@ -17,5 +17,5 @@ from api.dialects.finetunelab import (
 
 router = APIRouter()
 for part in (jobs, metrics, control, starts, agents, logs, keys, tests, suites, predictions):
-    router.include_router(part.router)
-router.include_router(keys.scopes)
+    router.routes.extend(part.router.routes)
+router.routes.extend(keys.scopes.routes)

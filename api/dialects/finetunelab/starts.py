@@ -6,11 +6,11 @@ parameter of it.
 
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter
 from sqlmodel import Session
 
 from api import tables
-from api.access.auth import DatabaseDep, LaunchesDep, PepperDep
+from api.access.auth import DatabaseDep, LaunchesDep, PepperDep, SettingsDep
 from api.access.caller import Caller
 from api.access.owned import find_any
 from api.access.pepper import Pepper
@@ -28,7 +28,7 @@ from api.job_starts import run_recorded
 from api.openapi_words import OWN_WORDS
 from api.operation_log import OperationLogDep
 from api.problems import Problem
-from api.routes.ml import train
+from api.routes.ml import start_training
 from api.strict_json import StrictRoute
 from tuneyard.configs import FinetuneConfig
 from tuneyard.shapes import JobKind, TrainRequest
@@ -42,6 +42,7 @@ _WORDS: dict[str, Any] = OWN_WORDS | {"responses": {400: {}, 404: {}}}
 def start(
     caller: TrainingWriter,
     database: DatabaseDep,
+    settings: SettingsDep,
     launches: LaunchesDep,
     operations: OperationLogDep,
     body: StartBody = None,
@@ -51,11 +52,11 @@ def start(
     required(given, "config_id")
     asked = shape_of(PlatformStart, given)
     with database.reading() as session:
-        kept = kept_config(session, caller.workspace_id, JobKind.FINETUNE, asked.config_id)
+        kept = kept_config(session, caller.workspace_id, asked.config_id, JobKind.FINETUNE)
     data = {"dataset": asked.dataset_path} if asked.dataset_path else {}
     config = shape_of(FinetuneConfig, kept.model_dump(mode="json") | data)
     new = TrainRequest(config=config, name=asked.name, id=asked.execution_id)
-    job = train(caller, new, database, launches, operations, Response())
+    job, _ = start_training(database, settings, launches, operations, caller, new)
     return {"success": True, "job_id": job.id, "message": "Training started successfully"}
 
 
@@ -63,6 +64,7 @@ def start(
 def execute(
     caller: TrainingWriter,
     database: DatabaseDep,
+    settings: SettingsDep,
     launches: LaunchesDep,
     operations: OperationLogDep,
     pepper: PepperDep,
@@ -81,7 +83,7 @@ def execute(
         demand_known(session, caller.workspace_id, config)
     if recorded is None:
         new = TrainRequest(config=config, name=asked.name, id=asked.execution_id)
-        train(caller, new, database, launches, operations, Response())
+        start_training(database, settings, launches, operations, caller, new)
     else:
         run_recorded(database, launches, caller, recorded, config.model_dump(mode="json"))
     return {"success": True, "job_id": asked.execution_id, "ignored": ignored}
