@@ -217,6 +217,15 @@ def test_an_id_that_another_job_was_promised_is_taken(any_office: Office) -> Non
     mine = {"model": "m", "artifact_id": "mine", "flow_run_id": "run-1"}
     made = [any_office.call("POST", "/api/v1/jobs", any_office.key("worker"), json=mine) for _ in range(2)]
     assert [answer.status_code for answer in made] == [201, 200]
+    token = any_office.claim(made[0].json()["id"])
+    assert any_office.call("POST", ARTIFACTS, token, json=ONE).json()["id"] == "mine"
+    again = any_office.call("POST", "/api/v1/jobs", any_office.key("worker"), json=mine)
+    assert (again.status_code, again.json()["artifact_id"]) == (200, "mine")
+    other = mine | {"flow_run_id": "run-2"}
+    refused = any_office.call("POST", "/api/v1/jobs", any_office.key("worker"), json=other)
+    assert refused.status_code == 409
+    listed = any_office.call("GET", "/api/v1/jobs?flow_run_id=run-2", any_office.key("worker"))
+    assert listed.json()["total"] == 0
 
 
 def test_what_is_made_with_a_kept_config_belongs_to_it(any_office: Office) -> None:
