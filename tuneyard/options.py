@@ -45,8 +45,10 @@ def asked_patience() -> float:
 
 
 def connect(patience: float | None = None) -> Client:
-    """A client for the address that is asked for, with the credential that the environment says."""
-    return open_door(credentials.chosen(asked_url()), patience)
+    """A client for the address that is asked for, with the credential that the environment says; inside
+    `doctor --commands`, with the one that it gives."""
+    given = click.get_current_context().find_object(credentials.Door)
+    return open_door(given or credentials.chosen(asked_url()), patience)
 
 
 def open_door(door: credentials.Door, patience: float | None = None) -> Client:
