@@ -15,7 +15,7 @@ from tuneyard.client import Client
 from tuneyard.credentials import Door
 from tuneyard.display import Column, plain, table
 from tuneyard.errors import ApiError, Forbidden, NotFound, TuneyardError, Unauthorized
-from tuneyard.exit_codes import WRONG
+from tuneyard.exit_codes import NOT_FOUND, WRONG
 from tuneyard.identifiers import fresh_id
 from tuneyard.keys import mint
 from tuneyard.shapes import Shape
@@ -24,20 +24,8 @@ Result = Literal["pass", "fail", "-"]
 # By name: what is not known to read is not run.
 READS = frozenset(
     (
-        *(
-            "list",
-            "show",
-            "gpu",
-            "chart",
-            "events",
-            "logs",
-            "errors",
-            "predictions",
-            "answers",
-            "tree",
-            "aliases",
-        ),
-        *("moves", "versions", "history", "sets", "whoami", "sessions", "schema", "metrics", "audit"),
+        *("list", "show", "gpu", "chart", "events", "logs", "errors", "predictions", "answers", "tree", "aliases"),
+        *("moves", "versions", "history", "sets", "whoami", "sessions", "metrics", "audit"),
     )
 )
 
@@ -108,7 +96,7 @@ def _trial(commands: click.Command, path: tuple[str, ...], asks: bool, client: C
 def _missing(outcome: TuneyardError | int) -> Result:
     if isinstance(outcome, Forbidden):
         return "-"
-    return "pass" if isinstance(outcome, NotFound) else "fail"
+    return "pass" if isinstance(outcome, NotFound) or outcome == NOT_FOUND else "fail"
 
 
 def _ok(outcome: TuneyardError | int) -> dict[str, str]:

@@ -145,7 +145,9 @@ def about_clock(server: datetime, before: datetime, after: datetime) -> Finding:
         return ok("clock", "this clock and the API's agree to within seconds")
     side = "ahead of" if early > 0 else "behind"
     said = f"this clock is {duration(off)} {side} the API's"
-    advice = "set both by NTP (timedatectl set-ntp true): heartbeats, expiries and readings of cards are compared"
+    advice = (
+        "set both by NTP (timedatectl set-ntp true): heartbeats, expiries and readings of cards are compared"
+    )
     return (fail if off >= BAD_SKEW else warn)("clock", said, advice)
 
 
