@@ -73,11 +73,8 @@ def test_a_job_that_no_run_has_taken_says_what_stands_between(
 def test_a_job_behind_others_says_how_many_and_who_has_the_cards() -> None:
     card = {"uuid": "GPU-1", "index": 0, "name": "H200", "taken_at": AT, "jobs": ["j0"]}
     host = GpuHost.model_validate({"host": "a", "taken_at": AT, "gpus": [card, card | {"jobs": []}]})
-    job = a(
-        queue_position=2,
-        wait_reason="no worker has taken it for 40 s; 2 before it",
-        expires_at="2026-11-21T12:05:00Z",
-    )
+    since = "no worker has taken it for 40 s; 2 before it"
+    job = a(queue_position=2, wait_reason=since, expires_at="2026-11-21T12:05:00Z")
     found = told(job, hosts=[host], prefect=at_prefect())
     assert found.reasons == [
         since,
