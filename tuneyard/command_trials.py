@@ -24,7 +24,19 @@ Result = Literal["pass", "fail", "-"]
 # By name: what is not known to read is not run.
 READS = frozenset(
     (
-        *("list", "show", "gpu", "chart", "events", "logs", "errors", "predictions", "answers", "tree", "aliases"),
+        *(
+            "list",
+            "show",
+            "gpu",
+            "chart",
+            "events",
+            "logs",
+            "errors",
+            "predictions",
+            "answers",
+            "tree",
+            "aliases",
+        ),
         *("moves", "versions", "history", "sets", "whoami", "sessions", "metrics", "audit"),
     )
 )
