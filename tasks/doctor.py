@@ -88,8 +88,6 @@ def seen_torch() -> Torch:
     trouble = None
     try:
         cards = torch.cuda.device_count()
-        if cards:
-            torch.cuda.init()
         capabilities = tuple(torch.cuda.get_device_capability(at) for at in range(cards))
     except RuntimeError as error:  # what CUDA says when a card or the driver does not do
         cards, capabilities, trouble = 0, (), " ".join(str(error).split())

@@ -18,6 +18,7 @@ from tuneyard.errors import ApiError, Forbidden, NotFound, TuneyardError, Unauth
 from tuneyard.exit_codes import NOT_FOUND, WRONG
 from tuneyard.identifiers import fresh_id
 from tuneyard.keys import mint
+from tuneyard.options import ASKS_API
 from tuneyard.shapes import Shape
 
 Result = Literal["pass", "fail", "-"]
@@ -83,7 +84,7 @@ def reads_of(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tup
     if isinstance(command, click.Group):
         for name, inner in command.commands.items():
             yield from reads_of(inner, (*path, name))
-    elif path[-1] in READS:
+    elif path[-1] in READS and hasattr(command.callback, ASKS_API):
         required = [one for one in command.params if one.required]
         if len(required) <= 1:
             yield path, bool(required)

@@ -22,6 +22,8 @@ from tuneyard.shapes import Page
 P = ParamSpec("P")
 Shown = TypeVar("Shown", bound=BaseModel)
 
+# On a command's function: it asks the API, with the credential that there is.
+ASKS_API = "asks_api"
 # Seconds of retrying while a job is watched: enough to outlive a restart of the API.
 WATCHING_PATIENCE = 60.0
 
@@ -83,6 +85,7 @@ def connected(command: Callable[Concatenate[Client, P], None]) -> Callable[P, No
         with connect() as client:
             command(client, *args, **options)
 
+    setattr(with_client, ASKS_API, True)
     return with_client
 
 
