@@ -38,7 +38,7 @@ STATES = {
 def launching(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """An API that starts runs, at a server which stands in for Prefect's."""
     with stand_in() as prefect:
-        prefect.deployments["pipeline/gpu"] = str(uuid4())
+        prefect.deployments |= {f"{flow}/gpu": str(uuid4()) for flow in ("pipeline", "predict", "tabular")}
         options = UNLIMITED | {"prefect_api_url": prefect.url, "database_url": None}
         with served(Settings(tuneyard_home=tmp_path_factory.mktemp("sdk"), **options)) as running:
             yield running

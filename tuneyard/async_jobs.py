@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
-from typing import Any, Literal
 
 from tuneyard.addresses import object_path
+from tuneyard.async_asking import AsyncAsking
 from tuneyard.async_following import AsyncFollowing
-from tuneyard.batch_shapes import NewPrediction, PipelineRequest, Prediction, PredictionBatch
-from tuneyard.configs import FinetuneConfig, MergeConfig, PipelineConfig
-from tuneyard.identifiers import fresh_id
+from tuneyard.batch_shapes import NewPrediction, Prediction, PredictionBatch
 from tuneyard.shapes import (
     Beat,
     Claim,
@@ -31,7 +29,6 @@ from tuneyard.shapes import (
     LogBatch,
     LogLevel,
     LogLine,
-    MergeRequest,
     NewJob,
     NewJobEvent,
     NewLogLine,
@@ -39,22 +36,13 @@ from tuneyard.shapes import (
     Reported,
     Resume,
     Stored,
-    TrainRequest,
-    ValidateRequest,
-    Validation,
 )
-
-
-def _asked(**given: Any) -> dict[str, Any]:
-    """What is sent of what may be left out."""
-    return {name: value for name, value in given.items() if value is not None}
-
 
 JobList = list[Job]
 Errors = list[JobError]
 
 
-class AsyncJobs(AsyncFollowing):
+class AsyncJobs(AsyncAsking, AsyncFollowing):
     """Fine-tunes and batch tests, as work that is claimed, reported on and ended."""
 
     async def create(self, new: NewJob) -> Job:
@@ -64,84 +52,6 @@ class AsyncJobs(AsyncFollowing):
             job = await client.jobs.create(NewJob(model="my-model", name="by hand"))
         """
         return await self._wire.ask(Job, "POST", "/api/v1/jobs", new)
-
-    async def train(
-        self,
-        config: FinetuneConfig | None = None,
-        name: str | None = None,
-        job_id: str | None = None,
-        *,
-        config_id: str | None = None,
-    ) -> Job:
-        """Record a fine-tune and have Prefect run it; a request whose answer was lost is repeated as the same job.
-
-        Args:
-            config: What to do; or `config_id`, one that is kept.
-            name: In place of the config's own.
-            job_id: An id of yours; default: a new one.
-
-        Example:
-            config = FinetuneConfig(model="org/base", dataset="rows.jsonl", epochs=2)
-            job = await client.jobs.train(config, name="nightly")
-        """
-        body = TrainRequest(**_asked(config=config, config_id=config_id, name=name), id=job_id or fresh_id())
-        return await self._wire.ask(Job, "POST", "/api/v1/ml/$train", body)
-
-    async def merge(
-        self,
-        config: MergeConfig | None = None,
-        name: str | None = None,
-        job_id: str | None = None,
-        *,
-        config_id: str | None = None,
-    ) -> Job:
-        """Have an adapter added into its base model, as `train` has a model trained.
-
-        Example:
-            job = await client.jobs.merge(MergeConfig(artifact=adapter_id))
-        """
-        body = MergeRequest(**_asked(config=config, config_id=config_id, name=name), id=job_id or fresh_id())
-        return await self._wire.ask(Job, "POST", "/api/v1/ml/$merge", body)
-
-    async def pipeline(
-        self,
-        config: PipelineConfig | None = None,
-        name: str | None = None,
-        job_id: str | None = None,
-        *,
-        config_id: str | None = None,
-    ) -> Job:
-        """Have a model fine-tuned, tested and, where it is better, promoted, as `train` has one trained.
-
-        Example:
-            config = {"finetune": {"model": "org/base", "dataset": "rows.jsonl"}, "test": {"suite": suite_id}}
-            job = await client.jobs.pipeline(PipelineConfig.model_validate(config))
-        """
-        body = PipelineRequest(
-            **_asked(config=config, config_id=config_id, name=name), id=job_id or fresh_id()
-        )
-        return await self._wire.ask(Job, "POST", "/api/v1/ml/$pipeline", body)
-
-    async def validate(
-        self,
-        config: dict[str, Any] | None = None,
-        run: bool = False,
-        *,
-        config_id: str | None = None,
-        kind: Literal["finetune", "batch_test"] | None = None,
-    ) -> Validation:
-        """What the API can see of a config, or of one that is kept; with `run`, the job that looks at the model and
-        the rows of a fine-tune's.
-
-        Args:
-            kind: What it is a config of; default: a fine-tune.
-
-        Example:
-            found = await client.jobs.validate({"model": "org/base", "dataset": "rows.jsonl", "epochs": 0})
-            print([fault.message for fault in found.diagnostics])
-        """
-        body = ValidateRequest(**_asked(config=config, config_id=config_id, kind=kind), run=run)
-        return await self._wire.ask(Validation, "POST", "/api/v1/ml/$validate", body)
 
     async def list(
         self,
