@@ -78,8 +78,8 @@ def test_each_fault_comes_with_what_to_do() -> None:
         tuneyard_version="9.0",
     )
     faults = [
-        doctor.about_disk(Disk(place="/home", free=GIB, total=100 * GIB)),
-        doctor.about_disk(Disk(place="/home", free=9 * GIB, total=100 * GIB)),
+        doctor.about_disk(Disk(variable="TUNEYARD_HOME", place="/home", free=GIB, total=100 * GIB)),
+        doctor.about_disk(Disk(variable="TUNEYARD_HOME", place="/home", free=9 * GIB, total=100 * GIB)),
         doctor.about_api("http://a", None, "refused"),
         doctor.about_api("http://a", Health(status="unhealthy", checks={"database": "unhealthy"}), None),
         doctor.about_version(old),
@@ -110,7 +110,7 @@ def test_each_fault_comes_with_what_to_do() -> None:
 def test_what_is_well_needs_no_advice() -> None:
     second = timedelta(seconds=1)
     found = [
-        doctor.about_disk(Disk(place="/home", free=90 * GIB, total=100 * GIB)),
+        doctor.about_disk(Disk(variable="TUNEYARD_HOME", place="/home", free=90 * GIB, total=100 * GIB)),
         doctor.about_api("http://a", Health(status="healthy", checks={}), None),
         doctor.about_key(WHO, "TUNEYARD_API_KEY", NOW),
         doctor.about_clock(NOW, NOW - second, NOW + second),

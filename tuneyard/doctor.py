@@ -38,6 +38,9 @@ class Diagnosis(Shape):
 
 
 class Disk(Shape):
+    """`variable`: what says where the place is."""
+
+    variable: str
     place: str
     free: int
     total: int
@@ -85,9 +88,9 @@ def drawn(found: Diagnosis, width: int) -> str:
 
 def about_disk(disk: Disk) -> Finding:
     free = disk.free / GIB
-    said = f"{free:,.1f} of {disk.total / GIB:,.1f} GiB free at {disk.place} (TUNEYARD_HOME)"
+    said = f"{free:,.1f} of {disk.total / GIB:,.1f} GiB free at {disk.place} ({disk.variable})"
     if free < NO_DISK:
-        return fail("disk", said, "remove models or artifacts there, or move TUNEYARD_HOME")
+        return fail("disk", said, f"remove models or artifacts there, or move {disk.variable}")
     if free < LITTLE_DISK:
         advice = "a checkpoint takes several times its model's size: make room before a long fine-tune"
         return warn("disk", said, advice)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -82,8 +83,16 @@ def _home() -> Iterator[Finding]:
         said = f"TUNEYARD_HOME cannot be used: {problem.strerror} ({problem.filename})"
         yield fail("disk", said, "set TUNEYARD_HOME to a folder of your own")
         return
+    yield _disk("TUNEYARD_HOME", place)
+    kept = Path(os.environ.get("TUNEYARD_ARTIFACTS") or place)  # a URL is no folder
+    if kept.is_dir() and kept.stat().st_dev != place.stat().st_dev:
+        yield _disk("TUNEYARD_ARTIFACTS", kept)
+
+
+def _disk(variable: str, place: Path) -> Finding:
     usage = shutil.disk_usage(place)
-    yield doctor.about_disk(Disk(place=str(place), free=usage.free, total=usage.total))
+    seen = Disk(variable=variable, place=str(place), free=usage.free, total=usage.total)
+    return doctor.about_disk(seen)
 
 
 def _api() -> Iterator[Finding]:
