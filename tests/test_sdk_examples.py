@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import asyncio
 import inspect
 import re
 from collections.abc import Iterator
@@ -22,6 +24,30 @@ from tuneyard import AsyncClient, Client
 
 RESOURCES = {"jobs", "metrics", "datasets", "models", "suites", "tests", "keys", "gpus"}
 METHODS = dict(methods_of(Client(URL, KEY)))
+READING = {
+    "list",
+    "get",
+    "iter",
+    "read",
+    "stream",
+    "watch",
+    "events",
+    "logs",
+    "errors",
+    "gpu",
+    "history",
+    "versions",
+}
+READING |= {
+    "predictions",
+    "iter_predictions",
+    "tree",
+    "files",
+    "summary",
+    "moves",
+    "schema",
+    "permission_sets",
+}
 # The state that the job, test or person of an example has to be in; else: running.
 STATES = {
     **dict.fromkeys(("jobs.claim", "users.create"), "pending"),
@@ -73,6 +99,32 @@ def test_an_example_runs(
     things = Things(shop, tmp_path, STATES.get(name.removeprefix("client."), "running"))
     assert name.rpartition(".")[2] in code
     run(code, name, NAMES | things.named_in(code))
+
+
+async def _read_all(things: Things, url: str, key: str) -> int:
+    """Every async example that reads, one after another; how many there were."""
+    count = 0
+    async with AsyncClient(url, key, patience=0) as client:
+        for name, method in methods_of(client):
+            if name.startswith("client.auth.") or name.rpartition(".")[2] not in READING:
+                continue
+            code = example_in(method) or ""
+            names = NAMES | things.named_in(code) | {"client": client}
+            await eval(compile(code, name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)
+            count += 1
+    return count
+
+
+def test_the_async_examples_run_as_their_twins_do(
+    launching: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that read; the others differ from the sync ones, which all run, by `await` alone."""
+    monkeypatch.chdir(tmp_path)
+    office = Office(launching)
+    things = Things(office, tmp_path, "ended")
+    assert asyncio.run(_read_all(things, office.served.url, office.key("admin"))) > 30
+    things.client.close()
+    office.http.close()
 
 
 def _code_at_its_lines(page: str) -> str:
