@@ -102,6 +102,12 @@ class Page(Shape, Generic[Item]):
     limit: int
     offset: int
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from tuneyard.notebook import page_html
+
+        return page_html(self.items, self.total, self.offset)
+
 
 # Exactly one of a request's `config` and `config_id`, in the words of JSON Schema.
 _GIVEN: dict[str, JsonValue] = {
@@ -209,6 +215,12 @@ class Job(Shape):
     config_id: str | None = Field(None, description="The kept config that it was asked for with.")
     labels: dict[str, str] = Field(default_factory=dict, description="The asker's own words about it.")
     expires_at: Utc | None = Field(None, description="Until when a run has to take it.")
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from tuneyard.notebook import work_html
+
+        return work_html(self)
 
 
 class Claim(Request):
