@@ -24,6 +24,7 @@ from tuneyard.async_jobs import AsyncJobs
 from tuneyard.async_kept import AsyncArtifacts, AsyncDatasets
 from tuneyard.async_kept_configs import AsyncConfigs
 from tuneyard.async_metrics import AsyncMetrics
+from tuneyard.async_submissions import AsyncSubmissions
 from tuneyard.async_wire import AsyncWire
 from tuneyard.errors import Unavailable
 from tuneyard.shapes import (
@@ -70,6 +71,7 @@ class AsyncClient:
         self.aliases = AsyncAliases(self._wire)
         self.suites = AsyncSuites(self._wire)
         self.tests = AsyncTests(self._wire)
+        self.submissions = AsyncSubmissions(self._wire)
         self.gpus = AsyncGpus(self._wire)
         self.keys = AsyncKeys(self._wire)
         self.users = AsyncUsers(self._wire)

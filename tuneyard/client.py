@@ -30,6 +30,7 @@ from tuneyard.shapes import (
     Health,
     System,
 )
+from tuneyard.submissions import Submissions
 from tuneyard.wire import Wire
 
 
@@ -71,6 +72,7 @@ class Client:
         self.aliases = Aliases(self._wire)
         self.suites = Suites(self._wire)
         self.tests = Tests(self._wire)
+        self.submissions = Submissions(self._wire)
         self.gpus = Gpus(self._wire)
         self.keys = Keys(self._wire)
         self.users = Users(self._wire)

@@ -13,7 +13,7 @@
         ├── Unauthorized      401: no key, a bad key, or a job token that a newer attempt replaced
         ├── Forbidden         403: a good key without the permission
         ├── NotFound          404: no such object in this workspace
-        ├── Conflict          409: the object's state does not allow it
+        ├── Conflict          409, 425: the object's state does not allow it (yet)
         ├── RateLimited       429: too many requests, after every retry
         └── Unavailable       5xx: the server could not do it, after every retry
 
@@ -111,7 +111,7 @@ class NotFound(ApiError):
 
 
 class Conflict(ApiError):
-    """409."""
+    """409, 425."""
 
 
 class RateLimited(ApiError):

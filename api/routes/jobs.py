@@ -30,7 +30,7 @@ from api.access.owned import (
     page,
     record,
 )
-from api.job_ends import apply_end
+from api.job_ends import EXPIRED, apply_end, end_overdue
 from api.job_history import note
 from api.lifecycle import Event
 from api.moves import await_run, begin_attempt, move
@@ -188,6 +188,9 @@ def claim_job(
     pepper: PepperDep,
 ) -> Claimed:
     """Take the job for a run. The token in the answer is shown once; the one before it is dead from now on."""
+    ended = end_overdue(database, caller, found)
+    if ended.end_asked == EXPIRED:
+        raise Problem(409, ended.error or EXPIRED)
     token = mint_job_token()
     with database.writing() as session:
         job = lock_job(session, found.workspace_id, found.id)
