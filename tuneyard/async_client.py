@@ -11,7 +11,7 @@ pydantic's `ValidationError`. The first answer to a key that is about to expire 
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import httpx
 
@@ -115,6 +115,10 @@ class AsyncClient:
 
     async def system(self) -> System:
         return await self._wire.ask(System, "GET", "/api/v1/system")
+
+    async def openapi(self) -> dict[str, Any]:
+        """What the server describes of itself, as OpenAPI; asks for no key."""
+        return await self._wire.ask(dict[str, Any], "GET", "/openapi.json")
 
     async def aclose(self) -> None:
         await self._wire.http.aclose()

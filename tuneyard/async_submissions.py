@@ -10,6 +10,7 @@ from tuneyard.errors import BadInput
 from tuneyard.identifiers import fresh_id
 from tuneyard.submission_shapes import (
     A_YEAR,
+    WAIT,
     History,
     NewSubmission,
     Payload,
@@ -19,7 +20,6 @@ from tuneyard.submission_shapes import (
 )
 
 JOBS = "/v1/jobs"
-WAIT = 900
 
 
 class AsyncSubmissions:

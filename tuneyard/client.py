@@ -12,7 +12,7 @@ pydantic's `ValidationError`. The first answer to a key that is about to expire 
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import httpx
 
@@ -116,6 +116,10 @@ class Client:
 
     def system(self) -> System:
         return self._wire.ask(System, "GET", "/api/v1/system")
+
+    def openapi(self) -> dict[str, Any]:
+        """What the server describes of itself, as OpenAPI; asks for no key."""
+        return self._wire.ask(dict[str, Any], "GET", "/openapi.json")
 
     def close(self) -> None:
         self._wire.http.close()

@@ -24,6 +24,8 @@ from __future__ import annotations
 
 from typing import Any
 
+NOTHING_AT = "There is nothing at "  # how an API of ours begins where no route is
+
 
 class TuneyardError(Exception):
     """The root of everything tuneyard raises on purpose; `str()` is one clear sentence."""
@@ -124,3 +126,12 @@ class Unavailable(ApiError):
 
 class KeyExpiresSoon(UserWarning):
     """The server says that the key in use expires within days; warned of once a client."""
+
+
+def told(error: TuneyardError) -> str:
+    """The error for a person: whether it is the key that is refused, or a good key's endpoint that is not there."""
+    if isinstance(error, Unauthorized) and error.title == "Unauthorized":
+        return f"401 key refused: {error.detail}"
+    if isinstance(error, NotFound) and error.detail.startswith(NOTHING_AT):
+        return f"404 key accepted, endpoint missing: {error.detail}"
+    return str(error)

@@ -10,7 +10,8 @@ from pydantic import Field
 from tuneyard.shapes import Request, Shape
 from tuneyard.values import ClientId, CountFromOne, Text, Utc
 
-A_YEAR = 31_536_000
+A_YEAR = 31_536_000  # seconds
+WAIT = 900
 
 
 class SubmissionState(StrEnum):

@@ -10,6 +10,7 @@ from tuneyard.errors import BadInput
 from tuneyard.identifiers import fresh_id
 from tuneyard.submission_shapes import (
     A_YEAR,
+    WAIT,
     History,
     NewSubmission,
     Payload,
@@ -20,7 +21,6 @@ from tuneyard.submission_shapes import (
 from tuneyard.wire import Wire
 
 JOBS = "/v1/jobs"
-WAIT = 900
 
 
 class Submissions:
