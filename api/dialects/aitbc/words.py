@@ -101,20 +101,7 @@ def _refused(problem: Open) -> Open:
     return problem | ({"detail": "invalid api key"} if problem["status"] == 401 else {})
 
 
-def _missing(what: str) -> Callable[[Open], Open]:
-    def in_their_words(problem: Open) -> Open:
-        if problem["status"] != 404:
-            return _refused(problem)
-        text = f"{problem['detail']}. {what}"
-        return problem | {"detail": text, "error": text}
-
-    return in_their_words
-
-
-ERROR_WORDS: dict[str, Callable[[Open], Open]] = {
-    "/v1/jobs": _refused,
-    "/v1/agents": _missing(
-        "An agent workflow is a pipeline here (fine-tune, test, promote): POST /api/v1/ml/$pipeline"
-    ),
-    "/v1/swarm": _missing("A swarm is a sweep here, each part a fine-tune: POST /api/v1/ml/$train"),
-}
+# What the coordinator has besides, and we have under other names, is missing in the words for every unknown path.
+ERROR_WORDS: dict[str, Callable[[Open], Open]] = dict.fromkeys(
+    ("/v1/jobs", "/v1/agents", "/v1/swarm"), _refused
+)
