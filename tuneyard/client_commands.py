@@ -37,7 +37,7 @@ from tuneyard.submission_shapes import WAIT, Payload, Submission, SubmissionStat
 ID = "01KA1B2C3D4E5F6G7H8J9K0MNP"
 A_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"])
-_STATES = click.Choice([*SubmissionState, "pending", "cancelled"])
+_STATES = click.Choice([*(state.value for state in SubmissionState), "pending", "cancelled"])
 _RETRIES = click.IntRange(0, 100)
 _PAUSE = click.FloatRange(0, 3600)
 job_id_argument = click.argument("job_id", metavar="JOB")
