@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
@@ -32,7 +31,6 @@ def terminal(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Terminal:
-    prefect.deployments["predict/gpu"] = str(uuid4())
     found = Terminal(yard, monkeypatch, capsys)
     found.use(yard.key("training"))
     return found

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import pytest
 
 from api import tables
+from api.access.permissions import ROLES
 from api.tables import now
 from tests.api_fixtures import RUN, Office
 from tests.prefect_fixtures import StandIn
@@ -26,7 +26,6 @@ Ask = Callable[..., httpx.Response]
 @pytest.fixture
 def ask(yard: Office, prefect: StandIn) -> Ask:
     """One request to `/v1/jobs…` with the same client key each time."""
-    prefect.deployments["predict/gpu"] = str(uuid4())
     key = yard.key("training")
 
     def call(method: str, path: str = "", **given: Any) -> httpx.Response:
@@ -243,3 +242,9 @@ def test_a_refused_key_reads_the_coordinator_s_words(ask: Ask) -> None:
     answer = ask("GET", "/history", key="wak_nonsense")
     assert (answer.status_code, answer.json()["detail"]) == (401, "invalid api key")
     assert answer.json()["error"] == "Invalid API key"
+
+
+def test_a_key_for_production_may_ask_and_a_miner_s_may_not(ask: Ask, yard: Office) -> None:
+    assert ask("POST", json=ASKED, key=yard.key("production")).status_code == 201
+    assert "predictions:write" not in ROLES["miner"]
+    assert ask("POST", json=ASKED, key=yard.key("monitoring")).status_code == 403

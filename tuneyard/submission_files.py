@@ -9,9 +9,9 @@ from typing import Any
 from tuneyard.data_kinds import Kind, kind_of
 from tuneyard.errors import BadInput
 from tuneyard.forms import filled
+from tuneyard.records import read_records
 from tuneyard.stored_file import StoredFile, local_content, unpacked
 from tuneyard.submission_shapes import WAIT, Payload
-from tuneyard.tabular import read_records
 
 FIELDS = frozenset({"type", "prompt", "model", "ttl", "ttl_seconds"})
 

@@ -24,17 +24,16 @@ from api.openapi_words import OWN_WORDS, or_again
 from api.operation_log import OperationLogDep
 from api.problems import Problem
 from api.routes.jobs import cancel
-from api.routes.ml import launch
+from api.routes.predicting import new_prediction, start_prediction
 from api.strict_json import StrictRoute, read_json
 from tuneyard.batch_configs import PredictConfig
-from tuneyard.shapes import JobKind, NewJob
+from tuneyard.shapes import JobKind
 from tuneyard.submission_shapes import History, NewSubmission, Submission, SubmissionResult, SubmissionState
 from tuneyard.values import Text, Time
 
 router = APIRouter(prefix="/v1/jobs", tags=["coordinator"], route_class=StrictRoute)
 
-ASKING = "jobs:write"
-Client = Annotated[Caller, needs(ASKING)]
+Client = Annotated[Caller, needs("predictions:write")]
 MISSING = "job not found"
 PRODUCTION = "production"
 PREFIXES = (ALIAS, ARTIFACT, "endpoint:", "pypi:")
@@ -68,16 +67,13 @@ def submit(
     with database.reading() as session:
         model = _model(session, caller, payload.model)
     config = shape_of(PredictConfig, {"model": model, "prompts": [payload.prompt]})
-    new = NewJob(
-        id=asked.job_id,
-        kind=JobKind.PREDICT,
-        model=config.model,
-        config=config.model_dump(mode="json"),
-        max_restarts=config.max_restarts,
+    new = new_prediction(
+        config,
+        job_id=asked.job_id,
         labels={"dialect": "aitbc", "type": payload.type},
         start_within_seconds=asked.ttl_seconds,
     )
-    job, is_new = launch(database, launches, operations, caller, new)
+    job, is_new = start_prediction(database, launches, operations, caller, new)
     if not is_new:
         response.status_code = 200
     return submission(job)

@@ -71,9 +71,11 @@ def submission(job: Job) -> Submission:
 
 def answer_of(job: Job) -> Open | None:
     """A completed job's first answer in the client's words, and all of them in ours."""
-    answers = job.result.get("predictions") if job.status == JobStatus.COMPLETED else None
-    if not isinstance(answers, list) or not answers:
+    if job.status != JobStatus.COMPLETED:
         return None
+    answers = job.result.get("predictions")
+    if not isinstance(answers, list) or not answers:
+        return dict(job.result)  # of a table, which was asked for elsewhere
     first = answers[0]
     read, written = first.get("input_tokens") or 0, first.get("output_tokens") or 0
     return {
