@@ -31,6 +31,7 @@ from tuneyard.keys import redact
 from tuneyard.metric_command import metrics
 from tuneyard.model_commands import models
 from tuneyard.pipeline_command import pipeline
+from tuneyard.predict_command import predict
 from tuneyard.suite_commands import suites
 from tuneyard.template_commands import template
 from tuneyard.test_commands import test, tests
@@ -74,6 +75,7 @@ for command in (
     metrics,
     train,
     test,
+    predict,
     check,
     merge,
     pipeline,
