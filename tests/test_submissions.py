@@ -158,6 +158,14 @@ def test_a_job_that_failed_has_a_result_that_says_so(ask: Ask, yard: Office) -> 
     assert (found.json()["error"], found.json()["result"]) == ("no memory", None)
 
 
+def test_a_prompt_that_could_not_be_answered_says_why(ask: Ask, yard: Office) -> None:
+    job_id = submitted(ask)
+    result = {"predictions": [{"prompt": "When?", "error": "longer than the context"}]}
+    yard.end(job_id, yard.claim(job_id), result=result)
+    found = ask("GET", f"/{job_id}/result").json()
+    assert (found["state"], found["text"], found["error"]) == ("completed", None, "longer than the context")
+
+
 def test_a_cancelled_job_is_shown_so_at_once_and_cancelled_once(ask: Ask, yard: Office) -> None:
     waiting, working = submitted(ask), submitted(ask)
     token = yard.claim(working)

@@ -30,6 +30,7 @@ from tuneyard.key_commands import keys
 from tuneyard.keys import redact
 from tuneyard.metric_command import metrics
 from tuneyard.model_commands import models
+from tuneyard.options import elsewhere
 from tuneyard.pipeline_command import pipeline
 from tuneyard.predict_command import predict
 from tuneyard.suite_commands import suites
@@ -87,7 +88,7 @@ for command in (
     suites,
     gpus,
     client,
-    submit,
+    elsewhere(submit, 'submit --prompt "What is the date?"'),
     endpoints,
     agent,
     marketplace,

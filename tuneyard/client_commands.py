@@ -150,8 +150,10 @@ def show_result(client: Client, job_id: str, as_json: bool) -> None:
         show_json(found)
     elif found.text is not None:
         click.echo(display_submissions.answer(found.text))
-    if found.state is not SubmissionState.COMPLETED:
-        click.echo(f"The job is {found.state}: {plain(found.error or 'no reason was given')}", err=True)
+    if found.text is None:
+        click.echo(
+            f"The job is {found.state}, without a text: {plain(found.error or 'no reason given')}", err=True
+        )
         click.get_current_context().exit(NOT_WELL)
 
 

@@ -14,7 +14,16 @@ from tuneyard.endpoints import Endpoint, endpoints_in, nearest, served_at
 from tuneyard.errors import NotFound
 from tuneyard.exit_codes import NOT_FOUND
 from tuneyard.gpu_commands import list_gpus
-from tuneyard.options import api_url_option, asked_patience, asked_url, connected, example, json_option, width
+from tuneyard.options import (
+    api_url_option,
+    asked_patience,
+    asked_url,
+    connected,
+    elsewhere,
+    example,
+    json_option,
+    width,
+)
 
 _ENDPOINTS = TypeAdapter(list[Endpoint])
 WORKFLOWS = "/v1/agents/workflows"
@@ -100,4 +109,4 @@ def market_gpus() -> None:
     """The team's GPUs, as `tuneyard gpus` shows them."""
 
 
-market_gpus.add_command(list_gpus)
+market_gpus.add_command(elsewhere(list_gpus, "marketplace gpu list"))

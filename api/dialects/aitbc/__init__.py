@@ -150,7 +150,7 @@ def read_result(job: Submitted) -> SubmissionResult:
         text=answer.get("text"),
         usage=answer.get("usage"),
         result=answer or None,
-        error=job.error,
+        error=job.error or answer.get("error"),
     )
 
 

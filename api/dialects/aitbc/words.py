@@ -75,13 +75,14 @@ def answer_of(job: Job) -> Open | None:
         return None
     answers = job.result.get("predictions")
     if not isinstance(answers, list) or not answers:
-        return dict(job.result)  # of a table, which was asked for elsewhere
+        return dict(job.result)  # of a table, which was asked for elsewhere, or too much of it
     first = answers[0]
     read, written = first.get("input_tokens") or 0, first.get("output_tokens") or 0
     return {
         "text": first.get("response"),
         "output": first.get("response"),
         "model": job.model,
+        "error": first.get("error"),
         "finish_reason": first.get("finish_reason"),
         "usage": {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written},
         "predictions": answers,
