@@ -117,7 +117,11 @@ class AsyncClient:
         return await self._wire.ask(System, "GET", "/api/v1/system")
 
     async def openapi(self) -> dict[str, Any]:
-        """What the server describes of itself, as OpenAPI; asks for no key."""
+        """What the server describes of itself, as OpenAPI; asks for no key.
+
+        Example:
+            print(sorted((await client.openapi())["paths"]))
+        """
         return await self._wire.ask(dict[str, Any], "GET", "/openapi.json")
 
     async def aclose(self) -> None:

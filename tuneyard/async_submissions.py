@@ -7,13 +7,12 @@ from urllib.parse import quote
 
 from tuneyard.async_wire import AsyncWire
 from tuneyard.errors import BadInput
+from tuneyard.forms import filled
 from tuneyard.identifiers import fresh_id
 from tuneyard.submission_shapes import (
-    A_YEAR,
     WAIT,
     History,
     NewSubmission,
-    Payload,
     Submission,
     SubmissionResult,
     SubmissionState,
@@ -29,29 +28,55 @@ class AsyncSubmissions:
         self._wire = wire
 
     async def submit(
-        self, payload: Payload, ttl_seconds: int = WAIT, job_id: str | None = None
+        self,
+        prompt: str,
+        model: str | None = None,
+        type: str = "inference",  # noqa: A002 - the coordinator's word
+        ttl_seconds: int = WAIT,
+        job_id: str | None = None,
     ) -> Submission:
         """Have a prompt answered; a request whose answer was lost is repeated as the same job.
 
         Args:
-            payload: The prompt, the model that is to answer it, and a word for what it is.
+            prompt: What the model is to answer.
+            model: An alias, an artifact's id, or what a config's `model` may be; default: the alias production.
+            type: A word of your own, to find it by.
             ttl_seconds: How long it may wait for a run.
             job_id: An id of yours; default: a new one.
+
+        Example:
+            job = await client.submissions.submit("What is the date?", model="org/base", ttl_seconds=60)
         """
-        if not 1 <= ttl_seconds <= A_YEAR:
-            raise BadInput(f"between 1 and {A_YEAR} seconds", field="ttl_seconds")
-        body = NewSubmission(payload=payload, ttl_seconds=ttl_seconds, job_id=job_id or fresh_id())
+        said = {"type": type, "prompt": prompt} | ({"model": model} if model is not None else {})
+        body = filled(NewSubmission, payload=said, ttl_seconds=ttl_seconds, job_id=job_id or fresh_id())
         return await self._wire.ask(Submission, "POST", JOBS, body)
 
     async def get(self, job_id: str) -> Submission:
+        """What became of it.
+
+        Example:
+            job = await client.submissions.submit("What is the date?", model="org/base")
+            print((await client.submissions.get(job.job_id)).state)
+        """
         return await self._wire.ask(Submission, "GET", _path(job_id))
 
     async def result(self, job_id: str) -> SubmissionResult:
-        """What the model answered. Raises Conflict while the job has not ended."""
+        """What the model answered. Raises Conflict while the job has not ended.
+
+        Example:
+            job = await client.submissions.submit("What is the date?", model="org/base")
+            await client.submissions.cancel(job.job_id)
+            print((await client.submissions.result(job.job_id)).text)
+        """
         return await self._wire.ask(SubmissionResult, "GET", _path(job_id, "result"))
 
     async def cancel(self, job_id: str) -> Submission:
-        """Raises Conflict where the job has ended."""
+        """Raises Conflict where the job has ended.
+
+        Example:
+            job = await client.submissions.submit("What is the date?", model="org/base")
+            await client.submissions.cancel(job.job_id)
+        """
         return await self._wire.ask(Submission, "POST", _path(job_id, "cancel"))
 
     async def history(
@@ -63,7 +88,12 @@ class AsyncSubmissions:
         limit: int = 20,
         offset: int = 0,
     ) -> History:
-        """One page, the newest first."""
+        """One page, the newest first.
+
+        Example:
+            for job in (await client.submissions.history(status="failed")).items:
+                print(job.payload["prompt"], job.error)
+        """
         params = {
             "status": status,
             "type": type,

@@ -118,7 +118,11 @@ class Client:
         return self._wire.ask(System, "GET", "/api/v1/system")
 
     def openapi(self) -> dict[str, Any]:
-        """What the server describes of itself, as OpenAPI; asks for no key."""
+        """What the server describes of itself, as OpenAPI; asks for no key.
+
+        Example:
+            print(sorted((client.openapi())["paths"]))
+        """
         return self._wire.ask(dict[str, Any], "GET", "/openapi.json")
 
     def close(self) -> None:

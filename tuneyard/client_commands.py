@@ -108,7 +108,7 @@ def _send(client: Client, payload: Payload, wait: int, retries: int, delay: floa
     job_id = fresh_id()
     for attempt in range(1, retries + 2):
         try:
-            return client.submissions.submit(payload, wait, job_id)
+            return client.submissions.submit(payload.prompt, payload.model, payload.type, wait, job_id)
         except (Unreachable, Unavailable) as error:
             if attempt > retries:
                 raise
