@@ -29,7 +29,7 @@ from api.strict_json import StrictRoute, read_json
 from tuneyard.batch_configs import PredictConfig
 from tuneyard.shapes import JobKind
 from tuneyard.submission_shapes import History, NewSubmission, Submission, SubmissionResult, SubmissionState
-from tuneyard.values import Text, Time
+from tuneyard.values import NO_NUL, Time
 
 router = APIRouter(prefix="/v1/jobs", tags=["coordinator"], route_class=StrictRoute)
 
@@ -110,7 +110,7 @@ def read_history(
     caller: Client,
     database: DatabaseDep,
     status: StateFilter | None = None,
-    type: Annotated[Text | None, Query(max_length=100)] = None,  # noqa: A002 - the client's word
+    type: Annotated[str | None, Query(max_length=100, pattern=NO_NUL)] = None,  # noqa: A002 - the client's word
     from_time: Annotated[Time | None, Query(description="Submitted at this time or later.")] = None,
     to_time: Annotated[Time | None, Query(description="Submitted before this time.")] = None,
     limit: Limit = 20,
