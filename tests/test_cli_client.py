@@ -86,7 +86,7 @@ def test_a_file_holds_what_is_to_be_submitted(terminal: Terminal, tmp_path: Path
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("rows.csv", "prompt,model,ttl,other\nWhen?,org/model,60,x\nWho?,org/model,,\n"),
+        ("rows.csv", "prompt,model,ttl,max_tokens,other\nWhen?,org/model,60,8,x\nWho?,org/model,,,\n"),
         (
             "rows.json",
             '[{"prompt": "When?", "model": "org/model"}, {"prompt": "Who?", "model": "org/model"}]',

@@ -92,7 +92,7 @@ def models(coordinator: Coordinator) -> None:
     """The document's model and a production one: aliases, as a promotion leaves them."""
     database = Database(
         Settings(database_url=f"sqlite:///{coordinator.folder}/aitbc_coordinator.db").database, 5
-    )  # type: ignore[arg-type]
+    )
     with database.writing() as session:
         workspace = session.exec(select(tables.Workspace.pk)).first()
         for name in ("gemma3-1b", "production"):
@@ -232,7 +232,7 @@ def test_a_submitted_prompt_is_answered_by_a_model(
     monkeypatch.setenv("TUNEYARD_API_URL", stack.api_url)
     monkeypatch.setenv("TUNEYARD_API_KEY", stack.key("admin"))
     shell = Shell(capsys)
-    said = shell(f'aitbc client submit --prompt "What is AITBC?" --model {tiny_model} --json')
+    said = shell(f'aitbc client submit --prompt "What is AITBC?" --model {tiny_model} --max-tokens 8 --json')
     job_id = json.loads(said.out)["job_id"]
     until(lambda: json.loads(shell(f"aitbc client status {job_id} --json").out)["completed_at"])
     assert shell(f"aitbc client result {job_id}").code == 0

@@ -53,7 +53,7 @@ def test_a_prompt_becomes_a_predict_job_with_a_run(ask: Ask, yard: Office, prefe
     job = yard.job(shown["job_id"])
     assert (job["kind"], job["status"], job["model"]) == ("predict", "pending", "org/model")
     assert job["labels"] == {"dialect": "aitbc", "type": "inference"}
-    assert job["config"]["prompts"] == ["When?"]
+    assert (job["config"]["prompts"], job["config"]["max_new_tokens"]) == (["When?"], 256)
     assert len(prefect.run_of(job["id"])) == 1
     assert shown["payload"] == {"type": "inference", "prompt": "When?", "model": "org/model"}
     assert (job["expires_at"], shown["expires_at"][:19]) == (shown["expires_at"], job["expires_at"][:19])

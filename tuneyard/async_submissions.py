@@ -33,6 +33,7 @@ class AsyncSubmissions:
         model: str | None = None,
         type: str = "inference",  # noqa: A002 - the coordinator's word
         ttl_seconds: int = WAIT,
+        max_tokens: int | None = None,
         job_id: str | None = None,
     ) -> Submission:
         """Have a prompt answered; a request whose answer was lost is repeated as the same job.
@@ -42,12 +43,14 @@ class AsyncSubmissions:
             model: An alias, an artifact's id, or what a config's `model` may be; default: the alias production.
             type: A word of your own, to find it by.
             ttl_seconds: How long it may wait for a run.
+            max_tokens: The longest answer; default: 256.
             job_id: An id of yours; default: a new one.
 
         Example:
             job = await client.submissions.submit("What is the date?", model="org/base", ttl_seconds=60)
         """
-        said = {"type": type, "prompt": prompt} | ({"model": model} if model is not None else {})
+        given = {"type": type, "prompt": prompt, "model": model, "max_tokens": max_tokens}
+        said = {name: value for name, value in given.items() if value is not None}
         body = filled(NewSubmission, payload=said, ttl_seconds=ttl_seconds, job_id=job_id or fresh_id())
         return await self._wire.ask(Submission, "POST", JOBS, body)
 

@@ -31,7 +31,7 @@ from tuneyard.options import (
     width,
 )
 from tuneyard.stored_file import local_content
-from tuneyard.submission_files import Row, read_rows, seconds
+from tuneyard.submission_files import Row, read_rows, whole
 from tuneyard.submission_shapes import WAIT, Payload, Submission, SubmissionState
 
 ID = "01KA1B2C3D4E5F6G7H8J9K0MNP"
@@ -61,6 +61,7 @@ def client() -> None:
 @click.option("--model", help="An alias, an artifact's id, org/name, …; default: the alias production.")
 @click.option("--type", "job_type", help="A word of your own, to find it by.  [default: inference]")
 @click.option("--ttl", type=click.IntRange(1), help=f"Seconds that it may wait for a run.  [default: {WAIT}]")
+@click.option("--max-tokens", type=click.IntRange(1), help="The longest answer.  [default: 256]")
 @click.option(
     "--file", type=A_FILE, help="A JSON file with prompt, model, type, ttl in place of the options."
 )
@@ -78,6 +79,7 @@ def submit(
     model: str | None,
     job_type: str | None,
     ttl: int | None,
+    max_tokens: int | None,
     file: Path | None,
     retries: int,
     retry_delay: float,
@@ -85,9 +87,9 @@ def submit(
 ) -> None:
     """Submit a prompt; its job's id is printed."""
     said = _in_file(file) if file else {}
-    given = {"prompt": prompt, "model": model, "type": job_type, "ttl": ttl}
+    given = {"prompt": prompt, "model": model, "type": job_type, "ttl": ttl, "max_tokens": max_tokens}
     said |= {name: value for name, value in given.items() if value is not None}
-    wait = seconds(said.pop("ttl", None) or said.pop("ttl_seconds", None) or WAIT)
+    wait = whole(said.pop("ttl", None) or said.pop("ttl_seconds", None) or WAIT, "ttl")
     if not said.get("prompt"):
         raise click.UsageError("Give a --prompt, or a --file that holds one.")
     _tell(_send(client, filled(Payload, **said), wait, retries, retry_delay), as_json)
@@ -108,7 +110,7 @@ def _send(client: Client, payload: Payload, wait: int, retries: int, delay: floa
     job_id = fresh_id()
     for attempt in range(1, retries + 2):
         try:
-            return client.submissions.submit(payload.prompt, payload.model, payload.type, wait, job_id)
+            return client.submissions.submit(**payload.model_dump(), ttl_seconds=wait, job_id=job_id)
         except (Unreachable, Unavailable) as error:
             if attempt > retries:
                 raise

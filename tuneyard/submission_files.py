@@ -13,7 +13,7 @@ from tuneyard.records import read_records
 from tuneyard.stored_file import StoredFile, local_content, unpacked
 from tuneyard.submission_shapes import WAIT, Payload
 
-FIELDS = frozenset({"type", "prompt", "model", "ttl", "ttl_seconds"})
+FIELDS = frozenset({"type", "prompt", "model", "ttl", "ttl_seconds", "max_tokens"})
 
 
 @dataclass(frozen=True)
@@ -40,16 +40,17 @@ def read_rows(path: Path, kind: Kind | None = None) -> list[Row]:
 def _row(line: int, record: dict[str, Any]) -> Row:
     said = {name: record[name] for name in ("type", "prompt", "model") if record.get(name) not in (None, "")}
     try:
-        return Row(
-            line, filled(Payload, **said), seconds(record.get("ttl") or record.get("ttl_seconds") or WAIT)
-        )
+        if record.get("max_tokens") not in (None, ""):
+            said["max_tokens"] = whole(record["max_tokens"], "max_tokens")
+        wait = whole(record.get("ttl") or record.get("ttl_seconds") or WAIT, "ttl")
+        return Row(line, filled(Payload, **said), wait)
     except BadInput as fault:
         return Row(line, None, fault=str(fault))
 
 
-def seconds(given: object) -> int:
-    """A row's `ttl`, which a CSV file has as text."""
+def whole(given: object, field: str) -> int:
+    """A whole number, which a CSV file has as text."""
     try:
         return int(str(given))
     except ValueError:
-        raise BadInput(f"{given!r} is no number of seconds", field="ttl") from None
+        raise BadInput(f"{given!r} is no whole number", field=field) from None

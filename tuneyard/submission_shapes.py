@@ -31,6 +31,7 @@ class Payload(Request):
     type: Text = Field("inference", min_length=1, max_length=100, description="A word of the client's own.")
     prompt: Text = Field(min_length=1)
     model: Text | None = Field(None, min_length=1, max_length=1024)
+    max_tokens: CountFromOne = Field(256, le=65_536, description="The longest answer.")
 
 
 class NewSubmission(Request):

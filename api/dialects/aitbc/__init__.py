@@ -66,7 +66,8 @@ def submit(
     payload = asked.payload
     with database.reading() as session:
         model = _model(session, caller, payload.model)
-    config = shape_of(PredictConfig, {"model": model, "prompts": [payload.prompt]})
+    fields = {"model": model, "prompts": [payload.prompt], "max_new_tokens": payload.max_tokens}
+    config = shape_of(PredictConfig, fields)
     new = new_prediction(
         config,
         job_id=asked.job_id,

@@ -9,7 +9,8 @@ from tuneyard.submission_shapes import NewSubmission, Payload
 from tuneyard.values import NO_NUL, Json, ShownAs
 
 Anything = Annotated[Any, ShownAs(Json)]
-OPEN = ConfigDict(extra="allow", json_schema_extra={"propertyNames": {"pattern": NO_NUL}})
+NAMES: dict[str, Any] = {"propertyNames": {"pattern": NO_NUL}}
+OPEN = ConfigDict(extra="allow", json_schema_extra=NAMES)
 
 
 class AnyPayload(Payload):
@@ -20,9 +21,7 @@ class AnyPayload(Payload):
 class BarePrompt(Payload):
     """The same without a `payload` around it, as the seed's curl line sends it."""
 
-    model_config = OPEN | {
-        "json_schema_extra": OPEN["json_schema_extra"] | {"not": {"required": ["payload"]}}
-    }
+    model_config = ConfigDict(extra="allow", json_schema_extra=NAMES | {"not": {"required": ["payload"]}})
     __pydantic_extra__: dict[str, Anything]
 
 
