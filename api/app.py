@@ -81,7 +81,7 @@ RESOURCES = (
     system,
     scraping,
 )
-DIALECTS = ("finetunelab", "astrid")
+DIALECTS = ("finetunelab", "astrid", "aitbc")
 
 
 def create_app(settings: Settings) -> FastAPI:

@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from datetime import UTC, datetime
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -30,6 +31,13 @@ WATCHING_PATIENCE = 60.0
 
 def example(line: str) -> str:
     return f"\b\nExample: tuneyard {line}"
+
+
+def elsewhere(command: click.Command, line: str) -> click.Command:
+    """The same command for another place, with an example of itself there."""
+    found = copy(command)
+    found.epilog = example(line)
+    return found
 
 
 def asked_url() -> str | None:
