@@ -72,6 +72,7 @@ TABLE: dict[tuple[str, str], str] = {
     ("POST", f"{V1}/datasets"): "datasets:write or any run",
     ("GET", f"{V1}/datasets"): "datasets:read",
     ("GET", f"{V1}/datasets/{{dataset_id}}"): "datasets:read",
+    ("DELETE", f"{V1}/datasets/{{dataset_id}}"): "datasets:write",
     ("POST", f"{V1}/datasets/$upload"): "datasets:write",
     ("GET", f"{V1}/datasets/{{dataset_id}}/$download"): "datasets:read",
     ("HEAD", f"{V1}/datasets/{{dataset_id}}/$download"): "datasets:read",

@@ -81,6 +81,10 @@ class AsyncDatasets:
     async def get(self, dataset_id: str) -> Dataset:
         return await self._wire.ask(Dataset, "GET", object_path("datasets", dataset_id))
 
+    async def delete(self, dataset_id: str) -> None:
+        """For good; one that a job still needs is refused."""
+        await self._wire.tell("DELETE", object_path("datasets", dataset_id))
+
     async def upload(self, path: Path | str, name: str | None = None) -> Dataset:
         """Keep a file as the next version of a data set; the same content again answers the one that is there.
 

@@ -80,6 +80,10 @@ class Datasets:
     def get(self, dataset_id: str) -> Dataset:
         return self._wire.ask(Dataset, "GET", object_path("datasets", dataset_id))
 
+    def delete(self, dataset_id: str) -> None:
+        """For good; one that a job still needs is refused."""
+        self._wire.tell("DELETE", object_path("datasets", dataset_id))
+
     def upload(self, path: Path | str, name: str | None = None) -> Dataset:
         """Keep a file as the next version of a data set; the same content again answers the one that is there.
 
