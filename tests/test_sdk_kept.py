@@ -224,7 +224,10 @@ def test_data_sets_are_uploaded_and_come_back(terminal: Terminal, tmp_path: Path
 
 
 def test_each_command_shows_how_it_is_called(terminal: Terminal) -> None:
-    for group, commands in (("models", "list show tree download"), ("datasets", "list show upload download delete")):
+    for group, commands in (
+        ("models", "list show tree download"),
+        ("datasets", "list show upload download delete"),
+    ):
         for command in ("", *commands.split()):
             said = terminal.well(group, *command.split(), "--help")
             assert f"Example: tuneyard {group} {command}".strip() in said.out

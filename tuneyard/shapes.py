@@ -1112,6 +1112,11 @@ class FieldProblem(Shape):
     message: str
 
 
+class Endpoint(Shape):
+    method: str
+    path: str
+
+
 class Problem(Shape):
     """Every error answer: RFC 9457's members, which request it was, and `errors` where fields are refused."""
 
@@ -1121,8 +1126,13 @@ class Problem(Shape):
     detail: str
     instance: str = Field(description="The path that was asked for.")
     request_id: str = Field(description="As in X-Request-ID, and in the server's log.")
-    error: str = Field(description="The same as `detail`.")
+    error: str | dict[str, Any] = Field(
+        description="The same as `detail`; an object where clients of another system read one."
+    )
     errors: list[FieldProblem] | None = None
+    nearest: list[Endpoint] | None = Field(
+        None, description="Where there is no such path: those most like it."
+    )
 
 
 class Health(Shape):
