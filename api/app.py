@@ -79,7 +79,7 @@ RESOURCES = (
     events,
     system,
 )
-DIALECTS = ("finetunelab",)
+DIALECTS = ("finetunelab", "openai_sdk")
 
 
 def create_app(settings: Settings) -> FastAPI:

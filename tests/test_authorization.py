@@ -30,6 +30,7 @@ PERSON, SETTLED = "a person", "a person with a password of their own"
 OVER_A_VIEWER = "users:write and all that a viewer may"
 V1 = "/api/v1"
 LOCAL = "/api/training/local"
+TUNING = "/v1/fine_tuning/jobs"
 
 # method, path: who may. "x or run": also the run that holds the job's token; "x or any run": whichever run.
 TABLE: dict[tuple[str, str], str] = {
@@ -153,6 +154,21 @@ TABLE: dict[tuple[str, str], str] = {
     ("POST", "/api/user/api-keys"): "keys:own",
     ("DELETE", "/api/user/api-keys/{key_id}"): "keys:own",
     ("GET", "/api/user/api-keys/{key_id}/usage"): "keys:own",
+    ("POST", "/v1/files"): "datasets:write",
+    ("GET", "/v1/files"): "datasets:read",
+    ("GET", "/v1/files/{file_id}"): "datasets:read",
+    ("GET", "/v1/files/{file_id}/content"): "datasets:read",
+    ("DELETE", "/v1/files/{file_id}"): "datasets:write",
+    ("POST", TUNING): "jobs:write",
+    ("GET", TUNING): "jobs:read",
+    ("GET", f"{TUNING}/{{job_id}}"): "jobs:read",
+    ("POST", f"{TUNING}/{{job_id}}/cancel"): "jobs:write",
+    ("POST", f"{TUNING}/{{job_id}}/pause"): "jobs:write",
+    ("POST", f"{TUNING}/{{job_id}}/resume"): "jobs:write",
+    ("GET", f"{TUNING}/{{job_id}}/events"): "jobs:read",
+    ("GET", f"{TUNING}/{{job_id}}/checkpoints"): "metrics:read",
+    ("GET", "/v1/models"): "artifacts:read",
+    ("GET", "/v1/models/{model}"): "artifacts:read",
 }
 for prefix in ("/api-keys", f"{V1}/api-keys"):
     for slash in ("", "/"):
@@ -235,7 +251,12 @@ class Town(Office):
         with served.database.writing() as session:
             session.add(alias)
         self.ids |= {"user_id": self.person("viewer").id, "session_id": "0" * 26, "name": alias.name}
-        self.ids["uuid"] = self.card()
+        self.ids |= {"uuid": self.card(), "file_id": self.file(), "model": self.ids["artifact_id"]}
+
+    def file(self) -> str:
+        """A data set that was uploaded."""
+        path = f"{V1}/datasets/$upload?file_name=rows.jsonl"
+        return str(self.call("POST", path, self.admin, content=b'{"prompt": "a"}\n').json()["id"])
 
     def card(self) -> str:
         """A GPU that was read once."""

@@ -1,0 +1,116 @@
+"""What OpenAI's client sends to start a fine-tune, and the config that it stands for."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import Body
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.config_checks import DATASET
+from api.given import Open, shape_of
+from tuneyard.configs import PEAK_LEARNING_RATES, FinetuneConfig
+from tuneyard.values import CountFromOne, JsonObject, Labels, Real, ShownAs, Text, Whole
+
+CLOSED = ConfigDict(protected_namespaces=(), extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
+Auto = Literal["auto"]
+
+
+class Hyperparameters(BaseModel):
+    """`auto`, which is the default, is tuneyard's own."""
+
+    model_config = CLOSED
+
+    n_epochs: Auto | Annotated[CountFromOne, Field(le=1000)] | None = None
+    batch_size: Auto | Annotated[CountFromOne, Field(le=4096)] | None = None
+    learning_rate_multiplier: Auto | Annotated[Real, Field(gt=0, le=1000)] | None = Field(
+        None,
+        description="Of the method's own peak rate: 1e-4 for full, 1e-3 for lora and qlora, 2e-5 for dpo.",
+    )
+    beta: Auto | Annotated[Real, Field(gt=0, le=10)] | None = Field(None, description="Of dpo alone.")
+
+
+class OfMethod(BaseModel):
+    model_config = CLOSED
+
+    hyperparameters: Hyperparameters | None = None
+
+
+class Method(BaseModel):
+    model_config = CLOSED
+
+    type: Literal["supervised", "dpo"]
+    supervised: OfMethod | None = None
+    dpo: OfMethod | None = None
+
+    @property
+    def hyperparameters(self) -> Hyperparameters:
+        of_type = self.supervised if self.type == "supervised" else self.dpo
+        return (of_type and of_type.hyperparameters) or Hyperparameters()
+
+
+class TuningJob(BaseModel):
+    """`tuneyard`: fields of a fine-tune's config, which go before what the others say."""
+
+    model_config = CLOSED
+
+    model: Text = Field(min_length=1, max_length=1024, description="Whatever a config's `model` may be.")
+    training_file: Text = Field(
+        min_length=1, max_length=1024, description="A file's id, or a config's `dataset`."
+    )
+    validation_file: Text | None = Field(None, min_length=1, max_length=1024)
+    suffix: Text | None = Field(None, max_length=64, description="What to call the job and its model.")
+    seed: Annotated[Whole, Field(ge=0, lt=2**32)] | None = None
+    hyperparameters: Hyperparameters | None = Field(
+        None, description="The older place; `method`'s go before."
+    )
+    method: Method | None = None
+    metadata: Labels | None = Field(None, description="The job's labels.")
+    integrations: Annotated[list[JsonObject], Field(max_length=0)] | None = Field(
+        None, description="None: nothing is sent to other services."
+    )
+    tuneyard: JsonObject | None = None
+
+    @property
+    def config(self) -> FinetuneConfig:
+        """What is run.
+
+        Raises:
+            Problem: 422 naming the config's field.
+        """
+        said = self._said()
+        multiplier = said.pop("learning_rate_multiplier", 1)
+        config = shape_of(FinetuneConfig, said)
+        if multiplier != 1 and config.learning_rate is None:
+            rate = {"learning_rate": multiplier * PEAK_LEARNING_RATES[config.method]}
+            config = shape_of(FinetuneConfig, said | rate)
+        return config
+
+    def _said(self) -> Open:
+        """The config's fields by name; what nobody said is left out."""
+        method = self.method or Method(type="supervised")
+        hyper = {"beta": None}
+        for one in (self.hyperparameters or Hyperparameters(), method.hyperparameters):
+            hyper |= {
+                name: value for name, value in one.model_dump(exclude_none=True).items() if value != "auto"
+            }
+        fields = {
+            "model": self.model,
+            "dataset": place_of(self.training_file),
+            "eval_dataset": self.validation_file and place_of(self.validation_file),
+            "name": self.suffix or None,
+            "seed": self.seed,
+            "method": "dpo" if method.type == "dpo" else None,
+            "epochs": hyper.get("n_epochs"),
+            "dpo_beta": hyper.pop("beta"),
+            "batch_size": hyper.get("batch_size"),
+            "learning_rate_multiplier": hyper.get("learning_rate_multiplier"),
+        }
+        return {name: value for name, value in fields.items() if value is not None} | (self.tuneyard or {})
+
+
+def place_of(file: str) -> str:
+    """A file's id as a config says it; a path, a URL or a hub's name stays what it is."""
+    return file if any(mark in file for mark in "/:.") else DATASET + file
+
+
+# Taken as it comes and looked at in the route: a refusal is a 400, as the client knows it.
+TuningBody = Annotated[Any, Body(), ShownAs(TuningJob)]
