@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,12 +18,15 @@ from openai.types.fine_tuning.jobs import FineTuningJobCheckpoint
 from pydantic import BaseModel
 
 from api import tables
+from deployments.local_stack import Stack
 from tests.api_fixtures import UNLIMITED, Office, Settings, served
+from tests.deployed import until
 from tests.prefect_fixtures import StandIn
 from tests.prefect_fixtures import launching as launching
 from tests.prefect_fixtures import prefect as prefect
 from tests.prefect_fixtures import prefect_server as prefect_server
 from tests.prefect_fixtures import yard as yard
+from tuneyard.batch_configs import BatchTestConfig
 from tuneyard.configs import PEAK_LEARNING_RATES
 
 ROWS = b"".join(
@@ -141,7 +145,7 @@ def test_a_form_is_read_in_any_order_and_to_its_end(yard: Office) -> None:
         made = send(*parts)
         assert (made.status_code, made.json()["bytes"], made.json()["filename"]) == (
             200,
-            14,
+            26,
             "ro ws.data.jsonl",
         ), made.text
     wrong = [send(purpose), send(file), send(file, purpose, ending=b"")]
@@ -432,3 +436,41 @@ def test_without_prefect_no_job_stays_open(office: Office) -> None:
         with pytest.raises(openai.InternalServerError, match="PREFECT_API_URL"):
             started(client)
         assert client.fine_tuning.jobs.list().data == []
+
+
+@pytest.mark.timeout(300)
+def test_a_model_is_tuned_by_openai_s_client_and_tested(
+    stack: Stack, tiny_model: Path, tmp_path: Path
+) -> None:
+    with openai.OpenAI(base_url=f"{stack.api_url}/v1", api_key=stack.key("user")) as client:
+        jobs, file = client.fine_tuning.jobs, uploaded(client)
+        method: Any = {
+            "type": "supervised",
+            "supervised": {"hyperparameters": {"n_epochs": 3, "batch_size": 4}},
+        }
+        ours = {"tuneyard": {"checkpoint_every": 2, "report_every": 2, "precision": "fp32"}}
+        fields: dict[str, Any] = {"model": str(tiny_model), "training_file": file.id, "extra_body": ours}
+        job = jobs.create(**fields, method=method, suffix="numbers")
+        other = jobs.create(**fields, metadata={"for": "nothing"})
+        assert jobs.pause(other.id).status == "paused"
+        assert jobs.resume(other.id).status == "queued"
+        assert jobs.cancel(other.id).status == "cancelled"
+        with pytest.raises(openai.ConflictError, match=job.id):
+            client.with_options(max_retries=0).files.delete(file.id)
+        done = until(lambda: (now := jobs.retrieve(job.id)).status in ("succeeded", "failed") and now)
+        assert (done.status, done.error) == ("succeeded", None)
+        exact(done)
+        assert done.trained_tokens
+        assert [one.step_number for one in jobs.checkpoints.list(job.id)] == [4, 2]
+        assert all(one.metrics.train_loss for one in jobs.checkpoints.list(job.id))
+        said = [event.message for event in jobs.list_events(job.id, limit=5)]
+        assert {"checkpoint-2", "checkpoint-4"} < set(said)
+        assert client.models.retrieve(done.fine_tuned_model).owned_by == job.organization_id
+        suite = tmp_path / "suite.jsonl"
+        suite.write_text('{"prompt": "1?", "expected": "1"}\n{"prompt": "2?", "expected": "2"}\n')
+        config = {"model": done.fine_tuned_model, "suite": str(suite), "max_new_tokens": 2}
+        with stack.client() as tuneyard:
+            test = tuneyard.tests.run(BatchTestConfig.model_validate(config))
+            tested = until(lambda: (now := tuneyard.tests.get(test.id)).status.is_final and now)
+        assert (tested.status, tested.completed_prompts, tested.failed_prompts) == ("completed", 2, 0)
+        assert client.files.delete(file.id).deleted
