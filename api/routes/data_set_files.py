@@ -66,22 +66,22 @@ async def upload_dataset(
 ) -> Dataset:
     """Keep the body as the next version of a data set; what that name holds already answers 200."""
     _demand_known(file_name)
-    row, is_new = await keep_rows(caller, request.stream(), database, settings, file_name, name)
+    row, is_new = await keep_file(database, settings, caller, request.stream(), file_name, name)
     if not is_new:
         response.status_code = 200
     return Dataset.model_validate(row)
 
 
-async def keep_rows(
-    caller: Caller,
-    content: AsyncIterator[bytes],
+async def keep_file(
     database: Database,
     settings: Settings,
+    caller: Caller,
+    body: AsyncIterator[bytes],
     file_name: str,
-    name: str | None = None,
+    name: str | None,
     form: type[Incoming] = Incoming,
 ) -> tuple[tables.Dataset, bool]:
-    """The data set that holds the content, and whether it is new.
+    """The next version of a data set, and whether it is new.
 
     Args:
         form: What looks at the content on its way to the disk.
@@ -96,7 +96,7 @@ async def keep_rows(
     def make() -> Incoming:
         return form(folder, None if packed else kind)
 
-    file = await receive(content, make, ending, settings.tuneyard_upload_limit)
+    file = await receive(body, make, ending, settings.tuneyard_upload_limit)
     name = name or file_name[: -len(ending)]
     return await run_in_threadpool(_record, database, settings, caller, file, name, file_name)
 

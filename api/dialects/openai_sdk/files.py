@@ -18,7 +18,7 @@ from api.downloads import BINARY, download_responses
 from api.form_parts import Form
 from api.given import Open
 from api.problems import Problem
-from api.routes.data_set_files import FILE_NAME, content_of, keep_rows, remove
+from api.routes.data_set_files import FILE_NAME, content_of, keep_file, remove
 from api.strict_json import StrictRoute
 from api.uploads import Incoming
 from tuneyard.data_kinds import Kind, kind_of
@@ -98,7 +98,7 @@ async def create_file(caller: Writer, request: Request, database: DatabaseDep, s
     file_name = _named(await form.until_file())
     content = _with_purpose(form)
     try:
-        row, _ = await keep_rows(caller, content, database, settings, file_name, form=Rows)
+        row, _ = await keep_file(database, settings, caller, content, file_name, None, Rows)
     except Problem as problem:
         if problem.status != 422:
             raise
