@@ -10,7 +10,7 @@ from starlette.responses import Response
 from api import lineage, tables
 from api.access.auth import DatabaseDep, PlaceDep, needs
 from api.access.caller import Caller
-from api.access.owned import Offset, find, is_anothers
+from api.access.owned import Offset, find, is_anothers_job
 from api.database import Database
 from api.downloads import BINARY, TAR, IfRangeHeader, RangeHeader, download_responses, file_answer
 from api.identity import identity_of
@@ -96,5 +96,5 @@ def _demand_own_folder(database: Database, caller: Caller, place: Place, row: ta
     through that what another's jobs made."""
     owner = place.parts_of(row.uri)[0]
     with database.reading() as session:
-        if is_anothers(session, tables.Job, caller.workspace_id, owner):
+        if is_anothers_job(session, caller.workspace_id, owner):
             raise Problem(409, "It lies in a folder of another's job")

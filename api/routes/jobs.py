@@ -30,7 +30,7 @@ from api.access.owned import (
     page,
     record,
 )
-from api.job_ends import apply_end
+from api.job_ends import apply_end, ask_cancel
 from api.job_history import note
 from api.lifecycle import Event
 from api.moves import await_run, begin_attempt, move
@@ -247,12 +247,7 @@ def cancel_job(
 def cancel(database: DatabaseDep, caller: Caller, found: tables.Job) -> tables.Job:
     with database.writing() as session:
         job = lock_job(session, found.workspace_id, found.id)
-        before = job.status
-        move(job, Event.CANCEL)
-        if job.status != before:
-            kind = JobEventKind.ENDED if job.status == JobStatus.CANCELLED else JobEventKind.CANCEL_ASKED
-            note(session, job, kind, f"Cancelled by {caller.name}", status=job.status)
-            record_event(session, caller, "job.cancelled", "job", job.id, status=job.status)
+        ask_cancel(session, caller, job)
     return job
 
 
