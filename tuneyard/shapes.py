@@ -14,6 +14,7 @@ from tuneyard.batch_configs import BatchTestConfig, PredictConfig
 from tuneyard.configs import FinetuneConfig, MergeConfig, PipelineConfig, TabularConfig
 from tuneyard.values import (
     Amount,
+    ArtifactId,
     Cell,
     ClientId,
     Column,
@@ -687,7 +688,7 @@ class NewArtifact(Request):
 class NewArtifactData(Request):
     """An artifact that is nothing but what is said of it, in seed 002's words."""
 
-    id: ClientId | None = None
+    id: ArtifactId | None = None
     data: JsonObject
     parent_id: Text | None = None
     level: Count | None = Field(None, description="Is counted here, whatever is said.")

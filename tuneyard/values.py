@@ -148,6 +148,7 @@ Readings = Annotated[dict[str, Reading], Field(json_schema_extra=_TEXT_NAMES)]
 GpuUuid = Annotated[Text, Field(min_length=1, max_length=100)]
 Alias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 ClientId = Annotated[str, Field(pattern=_CLIENT_ID)]
+ArtifactId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,25}$")]
 InnerPath = Annotated[
     str,
     AfterValidator(_an_inner_path),

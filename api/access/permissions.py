@@ -113,6 +113,7 @@ ROLES: dict[str, frozenset[str]] = {
     "viewer": _READING | {"keys:own"},
     "client": SCOPES["training"] | SCOPES["testing"] | SCOPES["production"],
     "miner": SCOPES["worker"],
+    "service": SCOPES["training"] | SCOPES["testing"] | {"artifacts:write"},  # all that seed 002's guide does
 }
 
 

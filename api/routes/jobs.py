@@ -30,10 +30,12 @@ from api.access.owned import (
     page,
     record,
 )
+from api.askers import SEED_002, AskedJob, words_named, words_of
 from api.job_ends import apply_end, ask_cancel
 from api.job_history import note
 from api.lifecycle import Event
 from api.moves import await_run, begin_attempt, move
+from api.numbered_pages import NumbersDep
 from api.openapi_words import or_again
 from api.operation_log import OperationLogDep
 from api.problems import Problem
@@ -50,12 +52,14 @@ from tuneyard.shapes import (
     JobKind,
     JobStatus,
     NewJob,
+    NumberedPage,
     Page,
 )
 
 router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=StrictRoute)
 
 StatusFilter = Annotated[JobStatus, BeforeValidator(lambda text: "cancelled" if text == "canceled" else text)]
+MANY = 1000
 RunId = Annotated[str, Query(max_length=64, pattern=r"^[^\x00]*$")]
 
 
@@ -127,23 +131,35 @@ def _test_run(session: Session, job: tables.Job) -> tables.TestRun:
     return tables.TestRun(job_pk=job.pk, workspace_id=job.workspace_id, suite=suite, suite_id=suite_id)
 
 
-@router.get("")
+@router.get("", responses={400: {}})
 def list_jobs(
+    request: Request,
     caller: Annotated[Caller, needs("jobs:read")],
     database: DatabaseDep,
+    numbers: NumbersDep,
     status: StatusFilter | None = None,
+    status_filter: Annotated[StatusFilter | None, Query(description="Of the newest 1000.")] = None,
     kind: JobKind | None = None,
     flow_run_id: RunId | None = None,
     limit: Limit = 50,
     offset: Offset = 0,
-) -> Page[Job]:
-    """The newest first."""
-    statuses = [status] if status else None
+) -> Page[Job] | NumberedPage[AskedJob] | list[AskedJob]:
+    """The newest first. `page` and `size`, or `status_filter` alone, are answered as seed 002's clients read it."""
+    wanted = status or status_filter
+    statuses = [wanted] if wanted else None
+    if numbers is not None:
+        limit, offset = numbers.size, numbers.offset
+    elif status_filter is not None:
+        limit, offset = MANY, 0
     with database.reading() as session:
-        found = jobs_page(session, caller, statuses, kind, flow_run_id, limit, offset)
-        return Page(
-            items=shown_jobs(session, found.items), **found.model_dump(include={"total", "limit", "offset"})
-        )
+        rows = jobs_page(session, caller, statuses, kind, flow_run_id, limit, offset)
+        items = shown_jobs(session, rows.items)
+    found = Page(items=items, total=rows.total, limit=limit, offset=offset)
+    words = words_named(request, SEED_002)
+    if words is None or (numbers is None and status_filter is None):
+        return found
+    asked = Page(items=[*map(words.shown, items)], total=rows.total, limit=limit, offset=offset)
+    return asked.items if numbers is None else numbers.of(asked)
 
 
 def jobs_page(
@@ -166,7 +182,7 @@ def jobs_page(
     return page(session, query, [col(tables.Job.pk).desc()], lambda row: row, limit, offset)
 
 
-@router.get("/{job_id}", response_model=Job)
+@router.get("/{job_id}", response_model=Job | AskedJob)
 async def get_job(request: Request, job_id: JobId, caller: Annotated[Caller, needs("jobs:read")]) -> Response:
     """One that waits says why, and how many are before it."""
     door: Door = request.app.state.door
@@ -176,6 +192,8 @@ async def get_job(request: Request, job_id: JobId, caller: Annotated[Caller, nee
         if waits(row)
         else shown_row(door.database, row)
     )
+    if words := words_of(request, shown.labels):
+        shown = words.shown(shown)
     return Response(shown.model_dump_json(), media_type="application/json")
 
 
