@@ -16,8 +16,9 @@ from api.access.owned import Limit, Offset, demand_id, find, owned, page, record
 from api.config_checks import CONFIGS
 from api.numbered_pages import NumbersDep
 from api.openapi_words import or_again
-from api.problems import FORM, Problem
+from api.problems import Problem
 from api.strict_json import StrictRoute
+from tuneyard.config_words import FORM
 from tuneyard.configs import TabularConfig
 from tuneyard.shapes import (
     ConfigKind,

@@ -110,6 +110,8 @@ def record_job(
         col(tables.Job.flow_run_id).is_not(None), tables.Job.flow_run_id == new.flow_run_id
     )
     taken = f"There is a job with the id {new.id} already"
+    if new.artifact_id is not None:
+        _demand_free(session, caller.workspace_id, new)
     job, is_new = record(session, job, of_run if same is None else same, taken=taken)
     if job.kind != new.kind:
         raise Problem(409, f"It is recorded as a {job.kind} job already, {job.id}")
@@ -120,6 +122,20 @@ def record_job(
         action = "test.created" if is_test else "job.created"
         record_event(session, caller, action, "job", job.id, name=job.name)
     return job, is_new
+
+
+def _demand_free(session: Session, workspace_id: int, new: NewJob) -> None:
+    """409 where what the job is to make would be what is there, or what another job is to make."""
+    job, artifact = tables.Job, tables.Artifact
+    given = owned(job, workspace_id).where(job.artifact_id == new.artifact_id)
+    others = [one for one in session.exec(given) if not _is_same(one, new)]
+    there = session.exec(owned(artifact, workspace_id).where(artifact.id == new.artifact_id)).first()
+    if others or (there is not None and there.job_id != new.id):
+        raise Problem(409, f"The artifact id {new.artifact_id} is taken", field="artifact_id")
+
+
+def _is_same(job: tables.Job, new: NewJob) -> bool:
+    return job.id == new.id or (new.flow_run_id is not None and job.flow_run_id == new.flow_run_id)
 
 
 def _test_run(session: Session, job: tables.Job) -> tables.TestRun:
@@ -183,10 +199,16 @@ def jobs_page(
 
 
 @router.get("/{job_id}", response_model=Job | AskedJob)
-async def get_job(request: Request, job_id: JobId, caller: Annotated[Caller, needs("jobs:read")]) -> Response:
-    """One that waits says why, and how many are before it."""
+async def get_job(
+    request: Request,
+    job_id: JobId,
+    caller: Annotated[Caller, needs("jobs:read", instead="predictions:write")],
+) -> Response:
+    """One that waits says why, and how many are before it. Who may ask for predictions alone sees those alone."""
     door: Door = request.app.state.door
     row = await door.look_up(find_job_row, door.database, caller.workspace_id, job_id)
+    if row.kind != JobKind.PREDICT and "jobs:read" not in caller.permissions:
+        raise Problem(404, "Job not found")
     shown = (
         await run_in_threadpool(shown_row, door.database, row)
         if waits(row)
