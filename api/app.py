@@ -26,11 +26,13 @@ from api.request_log import RequestLog, log_to_stderr
 from api.routes import (
     aliases,
     api_keys,
+    artifact_facts,
     artifact_files,
     artifacts,
     batch_test_life,
     batch_tests,
     comparisons,
+    config_artifacts,
     configs,
     data_set_files,
     data_sets,
@@ -44,6 +46,7 @@ from api.routes import (
     metrics,
     ml,
     people,
+    predicting,
     scraping,
     sessions,
     step_predictions,
@@ -62,10 +65,13 @@ RESOURCES = (
     job_stream,
     step_predictions,
     ml,
+    predicting,
     configs,
+    config_artifacts,
     data_set_files,
     data_sets,
     artifact_files,
+    artifact_facts,
     artifacts,
     aliases,
     suites,
@@ -79,7 +85,11 @@ RESOURCES = (
     events,
     system,
 )
-DIALECTS = ("finetunelab", "openai_sdk")
+DIALECTS = (
+    "finetunelab",
+    "chapkit",
+    "openai_sdk",
+)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -93,6 +103,7 @@ def create_app(settings: Settings) -> FastAPI:
     database, pepper = Database(settings.database, settings.tuneyard_database_patience), load_pepper(settings)
     app.state.settings = settings
     app.state.error_words = {}
+    app.state.job_words = {}
     app.state.place = Place(settings.artifacts)
     app.state.launches = Launches(settings)
     app.state.counts = Counts()

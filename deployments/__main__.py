@@ -61,7 +61,8 @@ def main(context: click.Context, jobs_at_once: int) -> None:
     click.echo("Block types Tuneyard credentials and Endpoint credentials: registered.")
     _prefect("--no-prompt", "deploy", "--all")
     click.echo(
-        "Deployments: finetune/gpu, batch-test/gpu, merge/gpu, check/gpu, collect-metrics/gpu, close-lost-jobs/gpu."
+        "Deployments, each called gpu: finetune, batch-test, tabular, predict, merge, pipeline, check, "
+        "collect-metrics, close-lost-jobs."
     )
     click.echo(advice)
 

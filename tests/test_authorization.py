@@ -66,6 +66,10 @@ TABLE: dict[tuple[str, str], str] = {
     ("GET", f"{V1}/configs/{{config_id}}"): "configs:read",
     ("PUT", f"{V1}/configs/{{config_id}}"): "configs:write",
     ("DELETE", f"{V1}/configs/{{config_id}}"): "configs:write",
+    ("GET", f"{V1}/configs/{{config_id}}/$artifacts"): "configs:read",
+    ("POST", f"{V1}/configs/{{config_id}}/$link-artifact"): "configs:write",
+    ("POST", f"{V1}/configs/{{config_id}}/$unlink-artifact"): "configs:write",
+    ("DELETE", f"{V1}/jobs/{{job_id}}"): "jobs:write",
     ("PUT", f"{V1}/jobs/{{job_id}}/metrics"): RUN,
     ("POST", f"{V1}/jobs/{{job_id}}/metrics"): RUN,
     ("GET", f"{V1}/jobs/{{job_id}}/metrics"): "metrics:read",
@@ -80,6 +84,10 @@ TABLE: dict[tuple[str, str], str] = {
     ("POST", f"{V1}/artifacts"): "artifacts:write or any run",
     ("GET", f"{V1}/artifacts"): "artifacts:read",
     ("GET", f"{V1}/artifacts/{{artifact_id}}"): "artifacts:read",
+    ("DELETE", f"{V1}/artifacts/{{artifact_id}}"): "artifacts:write",
+    ("GET", f"{V1}/artifacts/{{artifact_id}}/$metadata"): "artifacts:read",
+    ("GET", f"{V1}/artifacts/{{artifact_id}}/$expand"): "artifacts:read",
+    ("GET", f"{V1}/artifacts/{{artifact_id}}/$config"): "artifacts:read",
     ("GET", f"{V1}/artifacts/{{artifact_id}}/files"): "artifacts:read",
     ("GET", f"{V1}/artifacts/{{artifact_id}}/$tree"): "artifacts:read",
     ("GET", f"{V1}/artifacts/{{artifact_id}}/$download"): "artifacts:read",
@@ -169,6 +177,7 @@ TABLE: dict[tuple[str, str], str] = {
     ("GET", f"{TUNING}/{{job_id}}/checkpoints"): "metrics:read",
     ("GET", "/v1/models"): "artifacts:read",
     ("GET", "/v1/models/{model}"): "artifacts:read",
+    ("DELETE", "/v1/models/{model}"): "artifacts:write",
 }
 for prefix in ("/api-keys", f"{V1}/api-keys"):
     for slash in ("", "/"):
@@ -185,6 +194,8 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", f"{V1}/aliases/{{name}}/promote"): {"artifact_id": "a", "baseline": "b", "candidate": "c"},
     ("PATCH", f"{V1}/users/{{user_id}}"): {"role": "viewer"},
     ("PUT", f"{V1}/configs/{{config_id}}"): {"name": "c", "data": {"model": "m", "dataset": "d"}},
+    ("POST", f"{V1}/configs/{{config_id}}/$link-artifact"): {"artifact_id": "a"},
+    ("POST", f"{V1}/configs/{{config_id}}/$unlink-artifact"): {"artifact_id": "a"},
     ("POST", f"{V1}/users/{{user_id}}/disable"): {},
     ("POST", f"{V1}/users/{{user_id}}/enable"): {},
     ("POST", f"{V1}/users/{{user_id}}/reset-password"): {},

@@ -366,6 +366,7 @@ def test_models_are_what_can_be_tuned_or_tested(client: openai.OpenAI, yard: Off
     record(kind="base", name="org/base", sha256="a" * 64)
     base = record(kind="base", name="org/base", sha256="b" * 64)
     tuned = record(kind="adapter", name="dates", parent_id=base)
+    spare = record(kind="model", name="spare", uri="/spare")
     record(kind="report", name="r")
     alias = tables.ModelAlias(workspace_id=yard.workspace_id, name="production", artifact_id=tuned)
     with yard.served.database.writing() as session:
@@ -374,11 +375,24 @@ def test_models_are_what_can_be_tuned_or_tested(client: openai.OpenAI, yard: Off
     found: list[Model] = list(client.models.list())
     for model in found:
         exact(model)
-    assert [model.id for model in found] == ["alias:production", f"artifact:{tuned}", "org/base"]
+    assert [model.id for model in found] == [
+        "alias:production",
+        f"artifact:{spare}",
+        f"artifact:{tuned}",
+        "org/base",
+    ]
     for model in found:
         assert client.models.retrieve(model.id) == model
-        assert started(client, model=model.id).model == model.id
+        job = started(client, model=model.id)
+        assert (job.model, client.fine_tuning.jobs.cancel(job.id).status) == (model.id, "cancelled")
     assert client.models.retrieve(tuned).id == f"artifact:{tuned}"
+    with client_of(yard, worker) as able:
+        for needed in ("alias:production", tuned, "org/base"):
+            with pytest.raises(openai.ConflictError):
+                able.models.delete(needed)
+        gone = able.models.delete(f"artifact:{spare}")
+        exact(gone)
+        assert (gone.deleted, gone.id, len(client.models.list().data)) == (True, f"artifact:{spare}", 3)
     for missing in ("none", "alias:nothing", "artifact:none", "org/none", "a\0b"):
         with pytest.raises(openai.NotFoundError, match="does not exist"):
             client.models.retrieve(missing)

@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from tuneyard.addresses import object_path
 from tuneyard.async_following import AsyncFollowing
+from tuneyard.batch_configs import PredictConfig
 from tuneyard.batch_shapes import NewPrediction, PipelineRequest, Prediction, PredictionBatch
-from tuneyard.configs import FinetuneConfig, MergeConfig, PipelineConfig
+from tuneyard.configs import FinetuneConfig, MergeConfig, PipelineConfig, TabularConfig
 from tuneyard.identifiers import fresh_id
 from tuneyard.shapes import (
     Beat,
@@ -36,9 +37,13 @@ from tuneyard.shapes import (
     NewJobEvent,
     NewLogLine,
     Page,
+    PredictRequest,
+    PredictRows,
     Reported,
     Resume,
+    Started,
     Stored,
+    Table,
     TrainRequest,
     ValidateRequest,
     Validation,
@@ -63,21 +68,49 @@ class AsyncJobs(AsyncFollowing):
 
     async def train(
         self,
-        config: FinetuneConfig | None = None,
+        config: FinetuneConfig | TabularConfig | None = None,
         name: str | None = None,
         job_id: str | None = None,
         *,
         config_id: str | None = None,
-    ) -> Job:
-        """Record a fine-tune and have Prefect run it; a request whose answer was lost is repeated as the same job.
+        data: Table | None = None,
+    ) -> Started:
+        """Record a fine-tune, or a fit of a table, and have Prefect run it; a request whose answer was lost is
+        repeated as the same job.
 
         Args:
             config: What to do; or `config_id`, one that is kept.
             name: In place of the config's own.
             job_id: An id of yours; default: a new one.
+            data: Rows to train on, in place of the config's `dataset`.
         """
-        body = TrainRequest(**_asked(config=config, config_id=config_id, name=name), id=job_id or fresh_id())
-        return await self._wire.ask(Job, "POST", "/api/v1/ml/$train", body)
+        if isinstance(config, TabularConfig):  # only what was set is sent, and its method says what it is
+            config = config.model_copy(update={"method": config.method})
+        asked = _asked(config=config, config_id=config_id, name=name, data=data)
+        body = TrainRequest(**asked, id=job_id or fresh_id())
+        return await self._wire.ask(Started, "POST", "/api/v1/ml/$train", body)
+
+    async def predict(
+        self,
+        config: PredictConfig | None = None,
+        name: str | None = None,
+        job_id: str | None = None,
+        *,
+        config_id: str | None = None,
+        rows: PredictRows | None = None,
+    ) -> Started:
+        """Have a model answer prompts or predict a column of rows, as `train` has one trained.
+
+        Args:
+            config: What to do; or `config_id`, one that is kept; or `rows`, a model that is an artifact and its input.
+        """
+        named = _asked(name=name) | {"id": job_id or fresh_id()}
+        body = (
+            PredictRequest(**_asked(config=config, config_id=config_id), **named)
+            if rows is None
+            else rows.model_copy(update={**named, "id": job_id or rows.id or named["id"]})
+        )
+        return await self._wire.ask(Started, "POST", "/api/v1/ml/$predict", body)
 
     async def merge(
         self,
@@ -86,10 +119,10 @@ class AsyncJobs(AsyncFollowing):
         job_id: str | None = None,
         *,
         config_id: str | None = None,
-    ) -> Job:
+    ) -> Started:
         """Have an adapter added into its base model, as `train` has a model trained."""
         body = MergeRequest(**_asked(config=config, config_id=config_id, name=name), id=job_id or fresh_id())
-        return await self._wire.ask(Job, "POST", "/api/v1/ml/$merge", body)
+        return await self._wire.ask(Started, "POST", "/api/v1/ml/$merge", body)
 
     async def pipeline(
         self,
@@ -98,12 +131,12 @@ class AsyncJobs(AsyncFollowing):
         job_id: str | None = None,
         *,
         config_id: str | None = None,
-    ) -> Job:
+    ) -> Started:
         """Have a model fine-tuned, tested and, where it is better, promoted, as `train` has one trained."""
         body = PipelineRequest(
             **_asked(config=config, config_id=config_id, name=name), id=job_id or fresh_id()
         )
-        return await self._wire.ask(Job, "POST", "/api/v1/ml/$pipeline", body)
+        return await self._wire.ask(Started, "POST", "/api/v1/ml/$pipeline", body)
 
     async def validate(
         self,
@@ -111,7 +144,7 @@ class AsyncJobs(AsyncFollowing):
         run: bool = False,
         *,
         config_id: str | None = None,
-        kind: Literal["finetune", "batch_test"] | None = None,
+        kind: Literal["finetune", "batch_test", "tabular", "predict"] | None = None,
     ) -> Validation:
         """What the API can see of a config, or of one that is kept; with `run`, the job that looks at the model and
         the rows of a fine-tune's.
@@ -234,6 +267,10 @@ class AsyncJobs(AsyncFollowing):
     async def cancel(self, job_id: str) -> Job:
         """Ask for the end of the job; one that runs is `cancelling` until its run has stopped."""
         return await self._wire.ask(Job, "POST", object_path("jobs", job_id, "cancel"))
+
+    async def delete(self, job_id: str) -> None:
+        """Delete the job and all that was reported of it; a run that is at work on it stops. What it made stays."""
+        await self._wire.tell("DELETE", object_path("jobs", job_id))
 
     async def pause(self, job_id: str) -> Job:
         """Ask for a pause; one that trains is `pausing` until its run has saved a checkpoint."""

@@ -157,11 +157,24 @@ class Message(Config):
     content: Text = Field(max_length=1_000_000)
 
 
+Ask = Annotated[Text, Field(min_length=1)] | Annotated[list[Message], Field(min_length=1, max_length=1000)]
+_PROMPTS: dict[str, JsonValue] = {
+    "required": ["prompts"],
+    "properties": {"prompts": {"type": "array"}, "dataset": {"type": "null"}},
+}
+_ROWS: dict[str, JsonValue] = {
+    "required": ["dataset"],
+    "properties": {"dataset": {"type": "string"}, "prompts": {"type": "null"}},
+}
+
+
 class PredictConfig(Decoding):
     """One prediction: what a model makes of given input."""
 
+    model_config = ConfigDict(json_schema_extra={"oneOf": [_PROMPTS, _ROWS]})
+
     model: Model = Field(description=f"The model to ask. {MODEL_FORMS} {ENDPOINT_FORM}")
-    prompts: list[Text | list[Message]] | None = Field(
+    prompts: list[Ask] | None = Field(
         None, min_length=1, max_length=1000, description="Of a language model: texts, or chats."
     )
     dataset: Text | None = Field(
@@ -178,6 +191,6 @@ class PredictConfig(Decoding):
 
     @model_validator(mode="after")
     def _one_input(self) -> Self:
-        if self.prompts is not None and self.dataset is not None:
-            raise ValueError("prompts and dataset are two ways to the same: give one of them")
+        if (self.prompts is None) == (self.dataset is None):
+            raise ValueError("give either prompts or dataset")
         return self

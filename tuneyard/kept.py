@@ -142,6 +142,10 @@ class Artifacts:
     def get(self, artifact_id: str) -> Artifact:
         return self._wire.ask(Artifact, "GET", object_path("artifacts", artifact_id))
 
+    def delete(self, artifact_id: str) -> None:
+        """Delete one that no alias stands for and nothing was made from, and its files where the API keeps them."""
+        self._wire.tell("DELETE", object_path("artifacts", artifact_id))
+
     def tree(self, artifact_id: str, *, root: bool = False) -> ArtifactTree:
         """The artifact and all that was made from it; with `root`, from its oldest ancestor."""
         path = object_path("artifacts", artifact_id, "$tree")

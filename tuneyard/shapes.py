@@ -8,12 +8,24 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    JsonValue,
+    Tag,
+    computed_field,
+    field_validator,
+    model_validator,
+)
 
 from tuneyard.batch_configs import BatchTestConfig, PredictConfig
+from tuneyard.config_words import FORM
 from tuneyard.configs import FinetuneConfig, MergeConfig, PipelineConfig, TabularConfig
 from tuneyard.values import (
     Amount,
+    ArtifactId,
     Cell,
     ClientId,
     Column,
@@ -69,6 +81,11 @@ class JobStatus(StrEnum):
     def is_final(self) -> bool:
         return self in (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
 
+    @classmethod
+    def _missing_(cls, value: object) -> JobStatus | None:
+        """Seed 002 spells it so."""
+        return cls.CANCELLED if value == "canceled" else None
+
 
 class Shape(BaseModel):
     """What is read. A field that a newer server adds is ignored by an older client."""
@@ -100,6 +117,19 @@ class Page(Shape, Generic[Item]):
     offset: int
 
 
+class NumberedPage(Shape, Generic[Item]):
+    """The same where `page` and `size` were asked for: `page` counts from 1 to `pages`."""
+
+    items: list[Item]
+    total: int
+    page: int
+    size: int
+
+    @computed_field
+    def pages(self) -> int:
+        return -(-self.total // self.size)
+
+
 # Exactly one of a request's `config` and `config_id`, in the words of JSON Schema.
 _GIVEN: dict[str, JsonValue] = {
     "required": ["config"],
@@ -108,6 +138,15 @@ _GIVEN: dict[str, JsonValue] = {
 _KEPT: dict[str, JsonValue] = {
     "required": ["config_id"],
     "properties": {"config_id": {"type": "string"}, "config": {"type": "null"}},
+}
+
+_OLDER: dict[str, JsonValue] = {
+    "required": ["model_artifact_id"],
+    "properties": {"model_artifact_id": {"type": "string"}, "artifact_id": {"type": "null"}},
+}
+_NEWER: dict[str, JsonValue] = {
+    "required": ["artifact_id"],
+    "properties": {"artifact_id": {"type": "string"}, "model_artifact_id": {"type": "null"}},
 }
 
 
@@ -128,7 +167,7 @@ class NewJob(Request):
     max_restarts: Restarts = Field(
         MAX_RESTARTS, description="How often it is started again by itself after its run was lost."
     )
-    artifact_id: ClientId | None = Field(
+    artifact_id: ArtifactId | None = Field(
         None, description="The id that what it makes is to have; default: one of ours."
     )
     config_id: ClientId | None = Field(None, description="The kept config that it was asked for with.")
@@ -197,6 +236,33 @@ class Job(Shape):
     config_id: str | None = Field(None, description="The kept config that it was asked for with.")
     labels: dict[str, str] = Field(default_factory=dict, description="The asker's own words about it.")
     expires_at: Utc | None = Field(None, description="Until when a run has to take it.")
+
+    @field_validator("result", mode="before")
+    @classmethod
+    def _of_text(cls, value: Any) -> Any:
+        """A job that was asked for in another system's words may be shown with a sentence, or with nothing."""
+        return {"message": value} if isinstance(value, str) else {} if value is None else value
+
+    # The same once more, under the names that seed 002's clients know.
+
+    @computed_field
+    def submitted_at(self) -> Utc:
+        return self.created_at
+
+    @computed_field
+    def finished_at(self) -> Utc | None:
+        return self.ended_at
+
+    @computed_field
+    def updated_at(self) -> Utc:
+        """When something was last heard of it."""
+        times = (self.claimed_at, self.launched_at, self.started_at, self.last_report_at, self.heartbeat_at)
+        return max(time for time in (self.created_at, *times, self.resumed_at, self.ended_at) if time)
+
+    @computed_field
+    def error_traceback(self) -> str | None:
+        """`error`, where it has a traceback in it."""
+        return self.error if self.error and "Traceback" in self.error else None
 
 
 class Claim(Request):
@@ -437,15 +503,52 @@ class Table(Request):
     data: list[list[Cell]] = Field(max_length=100_000)
 
 
+def _trained_form(config: Any) -> str:
+    method = config.get("method") if isinstance(config, dict) else getattr(config, "method", None)
+    return FORM + ("tabular" if method == "tabular" else "finetune")
+
+
+# What is trained says `method: tabular`, or is a fine-tune.
+TrainConfig = Annotated[
+    Annotated[FinetuneConfig, Tag(FORM + "finetune")]
+    | Annotated[TabularConfig, Tag(FORM + "tabular"), Field(json_schema_extra={"required": ["method"]})],
+    Discriminator(_trained_form),
+]
+Geo = Annotated[
+    JsonObject | None, Field(description="GeoJSON of the places that rows are about; nothing here reads it.")
+]
+
+
 class TrainRequest(StartRequest):
     """`data`: the rows to train on, in place of the config's `dataset`; they are kept as a data set."""
 
-    config: FinetuneConfig | None = None
+    config: TrainConfig | None = None
     data: Table | None = None
+    geo: Geo = None
 
 
 class PredictRequest(StartRequest):
     config: PredictConfig | None = None
+
+
+class PredictRows(Request):
+    """Rows for a model that is an artifact: the columns that it was trained by or, for a language model, `prompt`."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [_NEWER, _OLDER]})
+
+    model_artifact_id: ClientId | None = None
+    artifact_id: ClientId | None = Field(None, description="The same as `model_artifact_id`.")
+    historic: Table | None = Field(None, description="What came before; a model of rows has no use for it.")
+    future: Table = Field(description="What is predicted from; it may be empty.")
+    geo: Geo = None
+    name: Text | None = Field(None, min_length=1, max_length=255)
+    id: ClientId | None = None
+
+    @model_validator(mode="after")
+    def _one_model(self) -> Self:
+        if (self.model_artifact_id is None) == (self.artifact_id is None):
+            raise ValueError("give either model_artifact_id or artifact_id")
+        return self
 
 
 class Started(Job):
@@ -463,7 +566,7 @@ class MergeRequest(StartRequest):
 
 class ValidateRequest(Asking):
     config: JsonObject | None = None
-    kind: Literal["finetune", "batch_test"] = "finetune"
+    kind: Literal["finetune", "batch_test", "tabular", "predict"] = "finetune"
     run: Flag = Field(
         False,
         description="Of a fine-tune's: also start the `check` flow, which looks at the model and the data.",
@@ -621,7 +724,9 @@ class NewArtifact(Request):
     adapter, which needs its base; merged, an adapter added into its base; tabular, a model of a table's columns;
     predictions, what a model made of given input. What is small enough lies in `details`."""
 
-    id: ClientId | None = Field(None, description="Default: what the job was given for it, or one of ours.")
+    id: ArtifactId | None = Field(
+        None, description="Default: what the run's job was given for it, if that is free; or one of ours."
+    )
     kind: Literal["base", "model", "adapter", "merged", "tabular", "predictions", "report"] = "model"
     name: Text = Field(min_length=1, max_length=255)
     uri: Text = Field(
@@ -639,7 +744,18 @@ class NewArtifact(Request):
     )
 
 
+class NewArtifactData(Request):
+    """An artifact that is nothing but what is said of it, in seed 002's words."""
+
+    id: ArtifactId | None = None
+    data: JsonObject
+    parent_id: Text | None = None
+    level: Count | None = Field(None, description="Is counted here, whatever is said.")
+
+
 class Artifact(Shape):
+    """Lists and trees leave `predictions` out of `details` and `data`."""
+
     id: str
     kind: str
     name: str
@@ -653,11 +769,42 @@ class Artifact(Shape):
     level: int = Field(0, description="How many ancestors it has.")
     created_at: Utc
 
+    @computed_field
+    def data(self) -> dict[str, Any]:
+        """`details`, under the name that seed 002's clients know."""
+        return self.details
+
+    @computed_field
+    def updated_at(self) -> Utc:
+        """An artifact does not change."""
+        return self.created_at
+
+    def without_content(self) -> Self:
+        """For lists."""
+        light = {name: value for name, value in self.details.items() if name != "predictions"}
+        return self.model_copy(update={"details": light})
+
+
+class ArtifactMetadata(Shape):
+    """How an artifact was made."""
+
+    status: Literal["success"] = "success"
+    config_id: str | None = None
+    started_at: Utc | None = None
+    completed_at: Utc | None = None
+    duration_seconds: float | None = Field(None, description="Two decimals.")
+    model_type: str | None = None
+    model_size_bytes: int | None = None
+
 
 class ArtifactTree(Artifact):
     """An artifact and all that was made from it, oldest first."""
 
     children: list[ArtifactTree] = Field(default_factory=list)
+
+
+class LinkedArtifact(Request):
+    artifact_id: ClientId
 
 
 # Configs that are kept
@@ -693,7 +840,9 @@ class NewPipelineConfig(_Keeping):
 
 
 class NewTabularConfig(_Keeping):
-    kind: Literal["tabular"]
+    """Also what says no `kind`, and in `data` nothing but fields of this kind: seed 002's clients write `{}`."""
+
+    kind: Literal["tabular"] = "tabular"
     data: TabularConfig
 
 
@@ -722,6 +871,15 @@ class KeptConfig(Shape):
     tags: list[str] = Field(default_factory=list)
     created_at: Utc
     updated_at: Utc
+
+
+class ExpandedArtifact(Artifact):
+    """An artifact, and the config that its oldest ancestor was made with, if that is kept."""
+
+    level_label: str
+    hierarchy: str | None = None
+    children: None = None
+    config: KeptConfig | None = None
 
 
 # GPUs and hosts
@@ -1120,7 +1278,9 @@ class Endpoint(Shape):
 class Problem(Shape):
     """Every error answer: RFC 9457's members, which request it was, and `errors` where fields are refused."""
 
-    type: str = Field(description="urn:tuneyard:error: and the title; the same for the same kind of error.")
+    type: str = Field(
+        description="A URN that ends in the title, as urn:chapkit:error:not-found; the same for the same kind of error."
+    )
     title: str
     status: int
     detail: str

@@ -18,9 +18,9 @@ from tuneyard.config_files import yaml_if_there, yaml_loader
 from tuneyard.data_kinds import PACKED, kind_of
 from tuneyard.errors import BadInput
 from tuneyard.faults import Fault, RowFault, quoted, refuse
+from tuneyard.records import BOM, Records, read_records
 from tuneyard.stored_file import StoredFile, local_content, unpacked
 from tuneyard.suite_faults import fault_of
-from tuneyard.tabular import BOM, Records, read_records
 
 FIELDS = tuple(Prompt.model_fields)
 LISTS = ("tags", "choices")

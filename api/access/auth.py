@@ -191,12 +191,12 @@ async def present_caller(
     return await door.look_up(find_caller, request, door)
 
 
-def needs(permission: str, scope: str | None = None) -> Any:
-    """Declares in a route's signature that its caller must hold the permission."""
-    assert permission in PERMISSIONS, permission
+def needs(permission: str, scope: str | None = None, *, instead: str | None = None) -> Any:
+    """Declares in a route's signature that its caller must hold the permission, or the one that does `instead`."""
+    assert {permission, instead or permission} <= PERMISSIONS.keys(), permission
 
     async def allowed(caller: Annotated[Caller, Depends(present_caller)]) -> Caller:
-        demand(caller, permission, scope)
+        demand(caller, instead if instead in caller.permissions else permission, scope)
         return caller
 
     return Depends(_declares(allowed))

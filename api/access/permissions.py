@@ -9,13 +9,14 @@ from collections.abc import Iterable
 
 PERMISSIONS: dict[str, str] = {
     "jobs:read": "See jobs and their state",
-    "jobs:write": "Record, start, pause, resume and cancel jobs",
+    "jobs:write": "Record, start, pause, resume, cancel and delete jobs",
     "jobs:claim": "Run jobs: claim and end them",
+    "predictions:write": "Ask models for predictions, and see those that were asked for",
     "metrics:read": "Read training metrics",
     "datasets:read": "See and download data sets",
     "datasets:write": "Record and upload data sets",
     "artifacts:read": "See and download models and reports",
-    "artifacts:write": "Record models and reports",
+    "artifacts:write": "Record and delete models and reports",
     "aliases:write": "Let an alias stand for another model",
     "configs:read": "See the configs that are kept",
     "configs:write": "Keep, change and delete configs",
@@ -53,6 +54,7 @@ _CONFIGS = frozenset({"configs:read", "configs:write"})
 _TRAINING = _CONFIGS | {
     "jobs:read",
     "jobs:write",
+    "predictions:write",
     "metrics:read",
     "datasets:read",
     "datasets:write",
@@ -61,6 +63,7 @@ _TRAINING = _CONFIGS | {
 }
 _TESTING = _CONFIGS | {
     "jobs:read",
+    "predictions:write",
     "tests:read",
     "tests:write",
     "suites:read",
@@ -72,7 +75,7 @@ _WORK = frozenset({"jobs:claim", "artifacts:write", "gpus:write"})
 SCOPES: dict[str, frozenset[str]] = {
     "training": _TRAINING | {"gpus:read"},
     "testing": _TESTING | {"gpus:read"},
-    "production": frozenset({"artifacts:read"}),
+    "production": frozenset({"artifacts:read", "predictions:write"}),
     "worker": _TRAINING | _TESTING | _WORK | {"gpus:read"},
     "monitoring": frozenset({"server:read"}),
     "all": _EVERYTHING - _ADMINISTRATION,
@@ -113,6 +116,7 @@ ROLES: dict[str, frozenset[str]] = {
     "viewer": _READING | {"keys:own"},
     "client": SCOPES["training"] | SCOPES["testing"] | SCOPES["production"],
     "miner": SCOPES["worker"],
+    "service": SCOPES["training"] | SCOPES["testing"] | {"artifacts:write"},  # all that seed 002's guide does
 }
 
 

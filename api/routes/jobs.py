@@ -30,10 +30,12 @@ from api.access.owned import (
     page,
     record,
 )
-from api.job_ends import apply_end
+from api.askers import SEED_002, AskedJob, words_named, words_of
+from api.job_ends import apply_end, ask_cancel
 from api.job_history import note
 from api.lifecycle import Event
 from api.moves import await_run, begin_attempt, move
+from api.numbered_pages import NumbersDep
 from api.openapi_words import or_again
 from api.operation_log import OperationLogDep
 from api.problems import Problem
@@ -50,12 +52,14 @@ from tuneyard.shapes import (
     JobKind,
     JobStatus,
     NewJob,
+    NumberedPage,
     Page,
 )
 
 router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=StrictRoute)
 
 StatusFilter = Annotated[JobStatus, BeforeValidator(lambda text: "cancelled" if text == "canceled" else text)]
+MANY = 1000
 RunId = Annotated[str, Query(max_length=64, pattern=r"^[^\x00]*$")]
 
 
@@ -106,6 +110,8 @@ def record_job(
         col(tables.Job.flow_run_id).is_not(None), tables.Job.flow_run_id == new.flow_run_id
     )
     taken = f"There is a job with the id {new.id} already"
+    if new.artifact_id is not None:
+        _demand_free(session, caller.workspace_id, new)
     job, is_new = record(session, job, of_run if same is None else same, taken=taken)
     if job.kind != new.kind:
         raise Problem(409, f"It is recorded as a {job.kind} job already, {job.id}")
@@ -118,6 +124,20 @@ def record_job(
     return job, is_new
 
 
+def _demand_free(session: Session, workspace_id: int, new: NewJob) -> None:
+    """409 where what the job is to make would be what is there, or what another job is to make."""
+    job, artifact = tables.Job, tables.Artifact
+    given = owned(job, workspace_id).where(job.artifact_id == new.artifact_id)
+    others = [one for one in session.exec(given) if not _is_same(one, new)]
+    there = session.exec(owned(artifact, workspace_id).where(artifact.id == new.artifact_id)).first()
+    if others or (there is not None and there.job_id != new.id):
+        raise Problem(409, f"The artifact id {new.artifact_id} is taken", field="artifact_id")
+
+
+def _is_same(job: tables.Job, new: NewJob) -> bool:
+    return job.id == new.id or (new.flow_run_id is not None and job.flow_run_id == new.flow_run_id)
+
+
 def _test_run(session: Session, job: tables.Job) -> tables.TestRun:
     """What a batch test has beside its job, however it was asked for."""
     said = job.config.get("suite")
@@ -127,23 +147,35 @@ def _test_run(session: Session, job: tables.Job) -> tables.TestRun:
     return tables.TestRun(job_pk=job.pk, workspace_id=job.workspace_id, suite=suite, suite_id=suite_id)
 
 
-@router.get("")
+@router.get("", responses={400: {}})
 def list_jobs(
+    request: Request,
     caller: Annotated[Caller, needs("jobs:read")],
     database: DatabaseDep,
+    numbers: NumbersDep,
     status: StatusFilter | None = None,
+    status_filter: Annotated[StatusFilter | None, Query(description="Of the newest 1000.")] = None,
     kind: JobKind | None = None,
     flow_run_id: RunId | None = None,
     limit: Limit = 50,
     offset: Offset = 0,
-) -> Page[Job]:
-    """The newest first."""
-    statuses = [status] if status else None
+) -> Page[Job] | NumberedPage[AskedJob] | list[AskedJob]:
+    """The newest first. `page` and `size`, or `status_filter` alone, are answered as seed 002's clients read it."""
+    wanted = status or status_filter
+    statuses = [wanted] if wanted else None
+    if numbers is not None:
+        limit, offset = numbers.size, numbers.offset
+    elif status_filter is not None:
+        limit, offset = MANY, 0
     with database.reading() as session:
-        found = jobs_page(session, caller, statuses, kind, flow_run_id, limit, offset)
-        return Page(
-            items=shown_jobs(session, found.items), **found.model_dump(include={"total", "limit", "offset"})
-        )
+        rows = jobs_page(session, caller, statuses, kind, flow_run_id, limit, offset)
+        items = shown_jobs(session, rows.items)
+    found = Page(items=items, total=rows.total, limit=limit, offset=offset)
+    words = words_named(request, SEED_002)
+    if words is None or (numbers is None and status_filter is None):
+        return found
+    asked = Page(items=[*map(words.shown, items)], total=rows.total, limit=limit, offset=offset)
+    return asked.items if numbers is None else numbers.of(asked)
 
 
 def jobs_page(
@@ -166,16 +198,24 @@ def jobs_page(
     return page(session, query, [col(tables.Job.pk).desc()], lambda row: row, limit, offset)
 
 
-@router.get("/{job_id}", response_model=Job)
-async def get_job(request: Request, job_id: JobId, caller: Annotated[Caller, needs("jobs:read")]) -> Response:
-    """One that waits says why, and how many are before it."""
+@router.get("/{job_id}", response_model=Job | AskedJob)
+async def get_job(
+    request: Request,
+    job_id: JobId,
+    caller: Annotated[Caller, needs("jobs:read", instead="predictions:write")],
+) -> Response:
+    """One that waits says why, and how many are before it. Who may ask for predictions alone sees those alone."""
     door: Door = request.app.state.door
     row = await door.look_up(find_job_row, door.database, caller.workspace_id, job_id)
+    if row.kind != JobKind.PREDICT and "jobs:read" not in caller.permissions:
+        raise Problem(404, "Job not found")
     shown = (
         await run_in_threadpool(shown_row, door.database, row)
         if waits(row)
         else shown_row(door.database, row)
     )
+    if words := words_of(request, shown.labels):
+        shown = words.shown(shown)
     return Response(shown.model_dump_json(), media_type="application/json")
 
 
@@ -247,12 +287,7 @@ def cancel_job(
 def cancel(database: DatabaseDep, caller: Caller, found: tables.Job) -> tables.Job:
     with database.writing() as session:
         job = lock_job(session, found.workspace_id, found.id)
-        before = job.status
-        move(job, Event.CANCEL)
-        if job.status != before:
-            kind = JobEventKind.ENDED if job.status == JobStatus.CANCELLED else JobEventKind.CANCEL_ASKED
-            note(session, job, kind, f"Cancelled by {caller.name}", status=job.status)
-            record_event(session, caller, "job.cancelled", "job", job.id, status=job.status)
+        ask_cancel(session, caller, job)
     return job
 
 

@@ -43,7 +43,7 @@ def tuning_job(permission: str) -> Any:
     """Declares that a route is about the fine-tune that its path names; another kind of job is none."""
 
     def load(job: Annotated[tables.Job, owned_job(permission, missing=MISSING)]) -> tables.Job:
-        if job.kind != JobKind.FINETUNE or job.deleted_at is not None:
+        if job.kind != JobKind.FINETUNE:
             raise Problem(404, MISSING)
         return job
 
@@ -97,9 +97,7 @@ def list_jobs(
     caller: Reader, request: Request, database: DatabaseDep, after: After = None, limit: Few = 20
 ) -> Open:
     """The newest first. `metadata[key]=value`: those that have it; `metadata=null`: those that have none."""
-    query = owned(tables.Job, caller.workspace_id).where(
-        tables.Job.kind == JobKind.FINETUNE.value, col(tables.Job.deleted_at).is_(None)
-    )
+    query = owned(tables.Job, caller.workspace_id).where(tables.Job.kind == JobKind.FINETUNE.value)
     for condition in _with_metadata(request):
         query = query.where(condition)
     with database.reading() as session:

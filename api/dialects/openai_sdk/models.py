@@ -7,9 +7,10 @@ from sqlmodel import Session, SQLModel, col
 from sqlmodel.sql.expression import SelectOfScalar
 
 from api import tables
-from api.access.auth import DatabaseDep, needs
+from api.access.auth import DatabaseDep, PlaceDep, needs
 from api.access.caller import Caller
 from api.access.owned import owned, page
+from api.artifact_removal import delete_row, remove_files
 from api.config_checks import ALIAS, ARTIFACT, MODELS
 from api.dialects.openai_sdk.words import alias_in_words, artifact_in_words
 from api.given import Open
@@ -23,6 +24,7 @@ MOST = 1000
 MISSING = "The model does not exist"
 Found = TypeVar("Found", bound=SQLModel)
 Reader = Annotated[Caller, needs("artifacts:read")]
+Deleter = Annotated[Caller, needs("artifacts:write")]
 
 
 @router.get("")
@@ -46,6 +48,19 @@ def retrieve_model(caller: Reader, model: str, database: DatabaseDep) -> Open:
         if model.startswith(ALIAS):
             return alias_in_words(_first(session, _named(caller, model)), caller.workspace_name)
         return artifact_in_words(_first(session, _meant(caller, model)), caller.workspace_name)
+
+
+@router.delete("/{model:path}")
+def delete_model(caller: Deleter, model: str, database: DatabaseDep, place: PlaceDep) -> Open:
+    """409 where something needs it. An alias is moved or undone, not deleted."""
+    with database.writing() as session:
+        if model.startswith(ALIAS):
+            _first(session, _named(caller, model))
+            raise Problem(409, "An alias is no model: undo its moves", field="model")
+        row = _first(session, _meant(caller, model))
+        files = delete_row(session, caller, row, place)
+    remove_files(place, row.uri, files)
+    return {"id": model, "object": "model", "deleted": True}
 
 
 def _first(session: Session, query: SelectOfScalar[Found]) -> Found:
