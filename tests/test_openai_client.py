@@ -18,8 +18,8 @@ from openai.types.fine_tuning.jobs import FineTuningJobCheckpoint
 from pydantic import BaseModel
 
 from api import tables
-from deployments.local_stack import Stack
-from tests.api_fixtures import UNLIMITED, Office, Settings, served
+from deployments.local_stack import REPOSITORY, Stack
+from tests.api_fixtures import UNLIMITED, Office, Served, Settings, served
 from tests.deployed import until
 from tests.prefect_fixtures import StandIn
 from tests.prefect_fixtures import launching as launching
@@ -44,8 +44,29 @@ def client_of(office: Office, key: str | None = None) -> openai.OpenAI:
     )
 
 
+@pytest.fixture(scope="module")
+def tuning(prefect_server: StandIn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """An API that knows where Prefect is. (`yard` is one over each database.)"""
+    options = UNLIMITED | {"prefect_api_url": prefect_server.url, "database_url": None}
+    with served(Settings(tuneyard_home=tmp_path_factory.mktemp("tuning"), **options)) as running:
+        yield running
+
+
 @pytest.fixture
-def client(yard: Office, prefect: StandIn) -> Iterator[openai.OpenAI]:
+def house(tuning: Served, prefect: StandIn) -> Iterator[Office]:
+    found = Office(tuning)
+    yield found
+    found.http.close()
+
+
+@pytest.fixture
+def client(house: Office) -> Iterator[openai.OpenAI]:
+    with client_of(house) as made:
+        yield made
+
+
+@pytest.fixture
+def any_client(yard: Office, prefect: StandIn) -> Iterator[openai.OpenAI]:
     with client_of(yard) as made:
         yield made
 
@@ -69,7 +90,7 @@ def config_of(prefect: StandIn, job: FineTuningJob) -> dict[str, Any]:
     return config
 
 
-def test_a_file_is_a_data_set_that_was_uploaded(client: openai.OpenAI, yard: Office) -> None:
+def test_a_file_is_a_data_set_that_was_uploaded(client: openai.OpenAI, house: Office) -> None:
     made = uploaded(client)
     exact(made)
     assert (made.bytes, made.filename, made.purpose, made.status) == (
@@ -80,7 +101,7 @@ def test_a_file_is_a_data_set_that_was_uploaded(client: openai.OpenAI, yard: Off
     )
     assert client.files.retrieve(made.id) == made
     assert client.files.content(made.id).read() == ROWS
-    canonical = yard.call("GET", f"/api/v1/datasets/{made.id}", yard.key("training")).json()
+    canonical = house.call("GET", f"/api/v1/datasets/{made.id}", house.key("training")).json()
     assert (canonical["name"], canonical["rows"], canonical["size_bytes"]) == ("rows", 8, len(ROWS))
     assert uploaded(client).id == made.id
     assert client.files.create(file=ROWS, purpose="fine-tune").filename == "upload.jsonl"
@@ -90,17 +111,17 @@ def test_a_file_is_a_data_set_that_was_uploaded(client: openai.OpenAI, yard: Off
         client.files.retrieve(made.id)
 
 
-def test_files_are_listed_page_by_page(client: openai.OpenAI, yard: Office) -> None:
+def test_files_are_listed_page_by_page(any_client: openai.OpenAI, yard: Office) -> None:
     new = {"name": "d", "uri": "/d.jsonl", "sha256": "a" * 64, "rows": 3}
     yard.call("POST", "/api/v1/datasets", yard.key("training"), json=new)  # recorded, but not a file
-    ids = [uploaded(client, ROWS, f"{n}.jsonl").id for n in range(5)]
-    assert [file.id for file in client.files.list(limit=2)] == ids[::-1]
-    assert [file.id for file in client.files.list(limit=2, order="asc", purpose="fine-tune")] == ids
-    page = client.files.list(limit=2, after=ids[3])
+    ids = [uploaded(any_client, ROWS, f"{n}.jsonl").id for n in range(5)]
+    assert [file.id for file in any_client.files.list(limit=2)] == ids[::-1]
+    assert [file.id for file in any_client.files.list(limit=2, order="asc", purpose="fine-tune")] == ids
+    page = any_client.files.list(limit=2, after=ids[3])
     assert ([file.id for file in page.data], page.has_more) == (ids[1:3][::-1], True)
-    assert client.files.list(purpose="assistants").data == []
+    assert any_client.files.list(purpose="assistants").data == []
     with pytest.raises(openai.NotFoundError):
-        client.files.list(after="none")
+        any_client.files.list(after="none")
 
 
 @pytest.mark.parametrize(
@@ -119,14 +140,14 @@ def test_a_bad_row_is_named_by_its_line(client: openai.OpenAI, content: bytes, s
     assert client.files.list().data == []
 
 
-def test_a_row_is_found_bad_however_its_bytes_arrive(client: openai.OpenAI, yard: Office) -> None:
+def test_a_row_is_found_bad_however_its_bytes_arrive(client: openai.OpenAI, house: Office) -> None:
     long = b'{"a": "' + b"x" * 3 * 2**20 + b'"}\n'
     assert uploaded(client, long * 3).bytes == 3 * len(long)
     with pytest.raises(openai.BadRequestError, match="Line 4"):
         uploaded(client, long * 3 + b"no\n" + long)
 
 
-def test_a_form_is_read_in_any_order_and_to_its_end(yard: Office) -> None:
+def test_a_form_is_read_in_any_order_and_to_its_end(house: Office) -> None:
     def send(
         *parts: bytes, ending: bytes = b"--\r\n", kind: str = "multipart/form-data; boundary=b"
     ) -> httpx.Response:
@@ -137,7 +158,7 @@ def test_a_form_is_read_in_any_order_and_to_its_end(yard: Office) -> None:
         )
         pieces = (body[at : at + 3] for at in range(0, len(body), 3))  # a mark is cut wherever it can be
         headers = {"Content-Type": kind}
-        return yard.call("POST", "/v1/files", yard.key("training"), content=pieces, headers=headers)
+        return house.call("POST", "/v1/files", house.key("training"), content=pieces, headers=headers)
 
     file = b'name="file"; filename="C:\\d\\ro ws.data"\r\nContent-Type: x/y\r\n\r\n{"a": "--b"}\r\n{"-": "-"}\r\n'
     purpose = b'name="purpose"\r\n\r\nfine-tune'
@@ -177,7 +198,7 @@ def test_a_file_beyond_the_limit_leaves_nothing(tmp_path: Any) -> None:
         client.close()
 
 
-def test_a_fine_tune_is_started_as_any_other(client: openai.OpenAI, yard: Office, prefect: StandIn) -> None:
+def test_a_fine_tune_is_started_as_any_other(client: openai.OpenAI, house: Office, prefect: StandIn) -> None:
     file = uploaded(client)
     job = started(client, suffix="dates", seed=7, metadata={"team": "a"}, validation_file=file.id)
     exact(job)
@@ -199,7 +220,7 @@ def test_a_fine_tune_is_started_as_any_other(client: openai.OpenAI, yard: Office
     }
     expected |= {"epochs": 1.0, "batch_size": 8, "learning_rate": None, "eval_dataset": f"dataset:{file.id}"}
     assert {name: config[name] for name in expected} == expected
-    canonical = yard.job(job.id)
+    canonical = house.job(job.id)
     assert (canonical["kind"], canonical["labels"], canonical["name"]) == ("finetune", {"team": "a"}, "dates")
     assert client.fine_tuning.jobs.retrieve(job.id) == job
 
@@ -267,12 +288,14 @@ def test_what_cannot_be_started_is_named(
     assert not prefect.runs
 
 
-def test_jobs_are_listed_page_by_page_and_by_metadata(client: openai.OpenAI, yard: Office) -> None:
-    file = uploaded(client).id
-    ids = [started(client, training_file=file, metadata={"n": str(n % 2), "a b.c": "é"}).id for n in range(5)]
+def test_jobs_are_listed_page_by_page_and_by_metadata(any_client: openai.OpenAI, yard: Office) -> None:
+    file = uploaded(any_client).id
+    ids = [
+        started(any_client, training_file=file, metadata={"n": str(n % 2), "a b.c": "é"}).id for n in range(5)
+    ]
     plain = yard.new_job(kind="finetune", config={"whatever": 1})
     yard.new_job(kind="batch_test")
-    jobs = client.fine_tuning.jobs
+    jobs = any_client.fine_tuning.jobs
     assert [job.id for job in jobs.list(limit=2)] == [plain, *ids[::-1]]
     page = jobs.list(limit=2, after=ids[3])
     assert ([job.id for job in page.data], page.has_more) == (ids[1:3][::-1], True)
@@ -283,9 +306,9 @@ def test_jobs_are_listed_page_by_page_and_by_metadata(client: openai.OpenAI, yar
     assert jobs.list(limit=100).data[0].training_file == ""
 
 
-def test_a_job_is_shown_at_each_of_its_stages(client: openai.OpenAI, yard: Office) -> None:
-    jobs = client.fine_tuning.jobs
-    job = started(client)
+def test_a_job_is_shown_at_each_of_its_stages(any_client: openai.OpenAI, yard: Office) -> None:
+    jobs = any_client.fine_tuning.jobs
+    job = started(any_client)
     assert jobs.pause(job.id).status == "paused"
     assert jobs.resume(job.id).status == "queued"
     token = yard.claim(job.id)
@@ -307,13 +330,13 @@ def test_a_job_is_shown_at_each_of_its_stages(client: openai.OpenAI, yard: Offic
         jobs.cancel(job.id)
 
 
-def test_a_job_is_cancelled_or_says_why_it_failed(client: openai.OpenAI, yard: Office) -> None:
+def test_a_job_is_cancelled_or_says_why_it_failed(client: openai.OpenAI, house: Office) -> None:
     jobs = client.fine_tuning.jobs
     assert jobs.cancel(started(client).id).status == "cancelled"
     job = started(client)
-    token = yard.claim(job.id)
+    token = house.claim(job.id)
     fault = {"kind": "bad_input", "message": "is missing", "field": "dataset", "line": 3}
-    yard.end(job.id, token, "failed", error="rows.jsonl:3: is missing", errors=[fault])
+    house.end(job.id, token, "failed", error="rows.jsonl:3: is missing", errors=[fault])
     failed = jobs.retrieve(job.id)
     exact(failed)
     assert failed.error
@@ -323,9 +346,9 @@ def test_a_job_is_cancelled_or_says_why_it_failed(client: openai.OpenAI, yard: O
     assert next(event.level for event in jobs.list_events(job.id)) == "error"
 
 
-def test_events_and_checkpoints_are_listed_newest_first(client: openai.OpenAI, yard: Office) -> None:
-    jobs = client.fine_tuning.jobs
-    job = started(client)
+def test_events_and_checkpoints_are_listed_newest_first(any_client: openai.OpenAI, yard: Office) -> None:
+    jobs = any_client.fine_tuning.jobs
+    job = started(any_client)
     token = yard.claim(job.id)
     points = [{"step": n, "epoch": n / 4, "train_loss": 1 / n, "eval_loss": 2 / n} for n in (2, 3)]
     yard.call("POST", f"/api/v1/jobs/{job.id}/metrics", token, json={"metrics": points})
@@ -356,7 +379,7 @@ def test_events_and_checkpoints_are_listed_newest_first(client: openai.OpenAI, y
         jobs.list_events(job.id, after="none")
 
 
-def test_models_are_what_can_be_tuned_or_tested(client: openai.OpenAI, yard: Office) -> None:
+def test_models_are_what_can_be_tuned_or_tested(any_client: openai.OpenAI, yard: Office) -> None:
     worker = yard.key("worker")
 
     def record(**fields: Any) -> str:
@@ -372,7 +395,7 @@ def test_models_are_what_can_be_tuned_or_tested(client: openai.OpenAI, yard: Off
     with yard.served.database.writing() as session:
         session.add(alias)
         session.add(tables.ModelAlias(workspace_id=yard.workspace_id, name="nothing"))
-    found: list[Model] = list(client.models.list())
+    found: list[Model] = list(any_client.models.list())
     for model in found:
         exact(model)
     assert [model.id for model in found] == [
@@ -382,24 +405,24 @@ def test_models_are_what_can_be_tuned_or_tested(client: openai.OpenAI, yard: Off
         "org/base",
     ]
     for model in found:
-        assert client.models.retrieve(model.id) == model
-        job = started(client, model=model.id)
-        assert (job.model, client.fine_tuning.jobs.cancel(job.id).status) == (model.id, "cancelled")
-    assert client.models.retrieve(tuned).id == f"artifact:{tuned}"
+        assert any_client.models.retrieve(model.id) == model
+        job = started(any_client, model=model.id)
+        assert (job.model, any_client.fine_tuning.jobs.cancel(job.id).status) == (model.id, "cancelled")
+    assert any_client.models.retrieve(tuned).id == f"artifact:{tuned}"
     with client_of(yard, worker) as able:
         for needed in ("alias:production", tuned, "org/base"):
             with pytest.raises(openai.ConflictError):
                 able.models.delete(needed)
         gone = able.models.delete(f"artifact:{spare}")
         exact(gone)
-        assert (gone.deleted, gone.id, len(client.models.list().data)) == (True, f"artifact:{spare}", 3)
+        assert (gone.deleted, gone.id, len(any_client.models.list().data)) == (True, f"artifact:{spare}", 3)
     for missing in ("none", "alias:nothing", "artifact:none", "org/none", "a\0b"):
         with pytest.raises(openai.NotFoundError, match="does not exist"):
-            client.models.retrieve(missing)
+            any_client.models.retrieve(missing)
 
 
-def test_a_refusal_is_the_client_s_own_kind(client: openai.OpenAI, yard: Office) -> None:
-    test, other = yard.new_job(kind="batch_test"), Office(yard.served)
+def test_a_refusal_is_the_client_s_own_kind(client: openai.OpenAI, house: Office) -> None:
+    test, other = house.new_job(kind="batch_test"), Office(house.served)
     for job in ("none", test, other.new_job()):
         with pytest.raises(openai.NotFoundError, match="Could not find fine tune"):
             client.fine_tuning.jobs.retrieve(job)
@@ -408,11 +431,11 @@ def test_a_refusal_is_the_client_s_own_kind(client: openai.OpenAI, yard: Office)
         client.get("/fine_tuning/job", cast_to=httpx.Response)
     assert unknown.value.code == "not_found"
     wrong = "wak_0123456789ab_" + "s" * 38
-    with client_of(yard, wrong) as nobody, pytest.raises(openai.AuthenticationError) as refused:
+    with client_of(house, wrong) as nobody, pytest.raises(openai.AuthenticationError) as refused:
         nobody.fine_tuning.jobs.list()
     assert (refused.value.code, "s" * 38 in str(refused.value)) == ("invalid_api_key", False)
-    tester = yard.key("testing")
-    with client_of(yard, tester) as weak, pytest.raises(openai.PermissionDeniedError) as forbidden:
+    tester = house.key("testing")
+    with client_of(house, tester) as weak, pytest.raises(openai.PermissionDeniedError) as forbidden:
         weak.fine_tuning.jobs.create(model="m", training_file="d")
     assert tester not in str(forbidden.value.body) + str(forbidden.value)
     with pytest.raises(openai.UnprocessableEntityError) as invalid:
@@ -432,9 +455,9 @@ def test_a_busy_caller_is_told_to_wait(tmp_path: Any) -> None:
         assert (caught.value.code, caught.value.type) == ("rate_limit_exceeded", "rate_limit_error")
 
 
-def test_the_async_client_works_as_well(yard: Office, prefect: StandIn) -> None:
+def test_the_async_client_works_as_well(house: Office, prefect: StandIn) -> None:
     async def walk() -> tuple[str, list[str]]:
-        base_url, key = f"{yard.served.url}/v1", yard.key("training")
+        base_url, key = f"{house.served.url}/v1", house.key("training")
         async with openai.AsyncOpenAI(base_url=base_url, api_key=key, max_retries=0) as client:
             file = await client.files.create(file=("rows.jsonl", ROWS), purpose="fine-tune")
             job = await client.fine_tuning.jobs.create(model="org/m", training_file=file.id)
@@ -443,6 +466,22 @@ def test_the_async_client_works_as_well(yard: Office, prefect: StandIn) -> None:
 
     status, ids = asyncio.run(walk())
     assert (status, ids[0]) == ("cancelled", ids[1])
+
+
+def test_the_page_s_own_lines_run(
+    house: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (REPOSITORY / "docs" / "clients" / "openai.md").read_text()
+    lines = page.split("```python\n")[1].split("```")[0]
+    (tmp_path / "train.jsonl").write_bytes(ROWS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENAI_BASE_URL", f"{house.served.url}/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", house.key("training"))
+    names: dict[str, Any] = {}
+    exec(lines, names)
+    names["client"].close()
+    assert capsys.readouterr().out == "queued\n"
+    assert house.job(names["job"].id)["status"] == "cancelled"
 
 
 def test_without_prefect_no_job_stays_open(office: Office) -> None:
