@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from email import message_from_string
 from email.message import Message
 
+from starlette.requests import ClientDisconnect
+
 from api.problems import Problem
 
 FILE = "file"
@@ -38,11 +40,14 @@ class Form:
         self._first = b""
 
     async def until_file(self) -> str:
-        async for part, piece in self._pieces:
-            if part.name == FILE:
-                self._first = piece
-                return part.file_name
-            self._keep(part, piece)
+        try:
+            async for part, piece in self._pieces:
+                if part.name == FILE:
+                    self._first = piece
+                    return part.file_name
+                self._keep(part, piece)
+        except ClientDisconnect:
+            raise Problem(400, "The upload broke off: nothing was kept") from None
         raise Problem(400, "the form has no part that is called file", field=FILE)
 
     async def content(self) -> AsyncIterator[bytes]:

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from api.access.owned import rows_after
+from api.cursor_pages import rows_after
 from api.database import insert_into
 from api.tables import Job, JobEvent, JobLog, new_id, now
 from tuneyard import shapes

@@ -132,31 +132,6 @@ def page(
     return Page(items=items, total=total, limit=limit, offset=offset)
 
 
-def rows_after(
-    session: Session,
-    query: Any,
-    table: Any,
-    after: str | None,
-    limit: int,
-    missing: str,
-    *,
-    upwards: bool = False,
-) -> tuple[list[Any], bool]:
-    """A query's rows behind the one whose id is `after`, newest first, and whether there are more.
-
-    Raises:
-        Problem: 404 with the text of `missing` where the query has no such row.
-    """
-    if after is not None:
-        last = None if "\0" in after else session.exec(query.where(table.id == after)).first()
-        if last is None:
-            raise Problem(404, missing)
-        query = query.where(table.pk > last.pk if upwards else table.pk < last.pk)
-    order = table.pk.asc() if upwards else table.pk.desc()
-    found = session.exec(query.order_by(order).limit(limit + 1)).all()
-    return list(found[:limit]), len(found) > limit
-
-
 def owned_job(permission: str, *, scope: str | None = None, missing: str = "Job not found") -> Any:
     """Declares that a route is about the job its path names, which the caller's key must be allowed to see.
 

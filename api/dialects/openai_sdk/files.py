@@ -1,18 +1,19 @@
 """OpenAI's files: a file is a data set of JSON lines that was uploaded, and its id is the data set's."""
 
 import re
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Depends, Query, Request
-from sqlmodel import col
 from starlette.responses import Response
 
 from api import tables
 from api.access.auth import DatabaseDep, SettingsDep, needs
 from api.access.caller import Caller
-from api.access.owned import find, owned, rows_after
+from api.access.owned import find
+from api.cursor_pages import uploads_after
 from api.dialects.openai_sdk.words import PURPOSE, file_in_words, listed
 from api.downloads import BINARY, download_responses
 from api.form_parts import Form
@@ -106,7 +107,7 @@ async def create_file(caller: Writer, request: Request, database: DatabaseDep, s
     return file_in_words(row)
 
 
-async def _with_purpose(form: Form) -> Any:
+async def _with_purpose(form: Form) -> AsyncIterator[bytes]:
     """The file's content; nothing is kept of it where the form's fields, which may come after it, are wrong."""
     async for piece in form.content():
         yield piece
@@ -139,10 +140,9 @@ def list_files(
     """The newest first."""
     if purpose not in (None, PURPOSE):
         return listed([], has_more=False)
-    query = owned(tables.Dataset, caller.workspace_id).where(col(tables.Dataset.file_name).is_not(None))
     with database.reading() as session:
-        found, more = rows_after(
-            session, query, tables.Dataset, after, limit, MISSING, upwards=order == "asc"
+        found, more = uploads_after(
+            session, caller.workspace_id, after, limit, MISSING, upwards=order == "asc"
         )
     return listed([file_in_words(row) for row in found], more)
 

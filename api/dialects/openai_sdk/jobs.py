@@ -5,14 +5,14 @@ from contextlib import contextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
-from sqlalchemy import String, cast
-from sqlmodel import Session, col
+from sqlmodel import Session
 
 from api import tables
 from api.access.auth import DatabaseDep, LaunchesDep, needs
 from api.access.caller import Caller
-from api.access.owned import owned, owned_job, rows_after
+from api.access.owned import owned_job
 from api.config_checks import demand_known
+from api.cursor_pages import jobs_after
 from api.dialects.openai_sdk.bodies import TuningBody, TuningJob
 from api.dialects.openai_sdk.words import checkpoint_in_words, event_in_words, job_in_words, listed
 from api.given import Open, object_in, shape_of
@@ -31,7 +31,7 @@ from tuneyard.shapes import JobEventKind, JobKind, JobStatus, NewJob, Resume
 router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["OpenAI"], route_class=StrictRoute)
 
 MISSING = "Could not find fine tune"
-LONGEST_FILTER = 512
+LONGEST_LABEL = 512
 Reader = Annotated[Caller, needs("jobs:read")]
 Writer = Annotated[Caller, needs("jobs:write")]
 After = Annotated[str | None, Query(max_length=100, description="The last id of the page before.")]
@@ -97,24 +97,27 @@ def list_jobs(
     caller: Reader, request: Request, database: DatabaseDep, after: After = None, limit: Few = 20
 ) -> Open:
     """The newest first. `metadata[key]=value`: those that have it; `metadata=null`: those that have none."""
-    query = owned(tables.Job, caller.workspace_id).where(tables.Job.kind == JobKind.FINETUNE.value)
-    for condition in _with_metadata(request):
-        query = query.where(condition)
+    labels = _labels(request)
     with database.reading() as session:
-        found, more = rows_after(session, query, tables.Job, after, limit, MISSING)
+        found, more = jobs_after(
+            session, caller.workspace_id, JobKind.FINETUNE, labels, after, limit, MISSING
+        )
         return listed([_shown(session, caller, job) for job in found], more)
 
 
-def _with_metadata(request: Request) -> Iterator[Any]:
-    labels = col(tables.Job.labels)
-    for name, value in request.query_params.multi_items():
-        if (name, value) == ("metadata", "null"):
-            yield cast(labels, String) == "{}"
-        elif name.startswith("metadata[") and name.endswith("]"):
-            key = name.removeprefix("metadata[")[:-1]
-            if len(key) + len(value) > LONGEST_FILTER + 64 or "\0" in key + value or '"' in key:
-                raise Problem(400, "no job has such metadata", field="metadata")
-            yield labels[key].as_string() == value
+def _labels(request: Request) -> dict[str, str] | None:
+    if request.query_params.get("metadata") == "null":
+        return None
+    said = {
+        name.removeprefix("metadata[")[:-1]: value
+        for name, value in request.query_params.multi_items()
+        if name.startswith("metadata[") and name.endswith("]")
+    }
+    if '"' in "".join(said) or any(
+        len(one) > LONGEST_LABEL or "\0" in one for one in (*said, *said.values())
+    ):
+        raise Problem(400, "no job has such metadata", field="metadata")
+    return said
 
 
 def _shown(session: Session, caller: Caller, job: tables.Job) -> Open:

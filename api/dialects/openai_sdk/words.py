@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from api.config_checks import ARTIFACT, DATASET
+from api.config_checks import ALIAS, ARTIFACT, DATASET
 from api.given import Open
 from api.tables import Artifact, Dataset, Job, ModelAlias, now
 from tuneyard.configs import PEAK_LEARNING_RATES, FinetuneConfig
@@ -170,17 +170,12 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def artifact_in_words(row: Artifact, owner: str) -> Open:
-    """A base is known by what a config calls it, which its record's name is."""
-    more = {"name": row.name, "kind": row.kind, "base_model": row.base_model, "job_id": row.job_id}
-    named = row.kind == "base" and len(row.name) < 255
-    return _model(row.name if named else f"{ARTIFACT}{row.id}", row.created_at, owner) | {"tuneyard": more}
-
-
-def alias_in_words(row: ModelAlias, owner: str) -> Open:
-    more = {"artifact_id": row.artifact_id}
-    return _model(f"alias:{row.name}", row.updated_at, owner) | {"tuneyard": more}
-
-
-def _model(model_id: str, at: datetime, owner: str) -> Open:
-    return {"id": model_id, "object": "model", "created": seconds(at), "owned_by": owner}
+def model_in_words(row: Artifact | ModelAlias, owner: str) -> Open:
+    """An artifact or an alias by what a config calls it; a base's record is named so."""
+    if isinstance(row, ModelAlias):
+        named, at, more = f"{ALIAS}{row.name}", row.updated_at, {"artifact_id": row.artifact_id}
+    else:
+        is_named = row.kind == "base" and len(row.name) < 255
+        named, at = row.name if is_named else f"{ARTIFACT}{row.id}", row.created_at
+        more = {"name": row.name, "kind": row.kind, "base_model": row.base_model, "job_id": row.job_id}
+    return {"id": named, "object": "model", "created": seconds(at), "owned_by": owner, "tuneyard": more}
