@@ -266,15 +266,12 @@ def test_a_config_s_own_fields_go_before_the_others(client: openai.OpenAI, prefe
 @pytest.mark.parametrize(
     ("more", "param"),
     [
-        ({"training_file": "none"}, "training_file"),
-        ({"validation_file": "none"}, "validation_file"),
-        ({"model": "artifact:none"}, "model"),
         ({"model": ""}, "model"),
         ({"method": {"type": "reinforcement"}}, "method.type"),
         ({"hyperparameters": {"n_epochs": 0}}, "hyperparameters.n_epochs.constrained-int"),
         ({"seed": -1}, "seed"),
         ({"integrations": [{"type": "wandb", "wandb": {"project": "p"}}]}, "integrations"),
-        ({"extra_body": {"tuneyard": {"metod": "lora"}}}, "metod"),
+        ({"extra_body": {"tuneyard": {"metod": "lora"}}}, "tuneyard.metod"),
         ({"extra_body": {"unknown": 1}}, "unknown"),
     ],
 )
@@ -285,6 +282,17 @@ def test_what_cannot_be_started_is_named(
         started(client, **more)
     assert caught.value.param
     assert caught.value.param.startswith(param.partition(".constrained")[0])
+    assert not prefect.runs
+
+
+def test_what_is_not_there_or_contradicts_itself_is_named(client: openai.OpenAI, prefect: StandIn) -> None:
+    missing = {"training_file": "none", "validation_file": "none", "model": "artifact:none"}
+    for param, value in missing.items():
+        with pytest.raises(openai.NotFoundError, match="none") as caught:
+            started(client, **{param: value})
+        assert caught.value.param == param
+    with pytest.raises(openai.ConflictError, match="two ways to the same"):
+        started(client, validation_file="/v.jsonl", extra_body={"tuneyard": {"eval_fraction": 0.1}})
     assert not prefect.runs
 
 

@@ -47,6 +47,13 @@ class Method(BaseModel):
         return (of_type and of_type.hyperparameters) or Hyperparameters()
 
 
+class FinetuneFields(FinetuneConfig):
+    """Fields of a fine-tune's config, those that are to be different."""
+
+    model: Text | None = Field(None, min_length=1, max_length=1024)  # type: ignore[assignment]
+    dataset: Text | None = Field(None, min_length=1, max_length=1024)  # type: ignore[assignment]
+
+
 class TuningJob(BaseModel):
     """`tuneyard`: fields of a fine-tune's config, which go before what the others say."""
 
@@ -67,14 +74,14 @@ class TuningJob(BaseModel):
     integrations: Annotated[list[JsonObject], Field(max_length=0)] | None = Field(
         None, description="None: nothing is sent to other services."
     )
-    tuneyard: JsonObject | None = None
+    tuneyard: FinetuneFields | None = None
 
     @property
     def config(self) -> FinetuneConfig:
         """What is run.
 
         Raises:
-            Problem: 422 naming the config's field.
+            Problem: 422 for fields that are right by themselves, but not together.
         """
         said = self._said()
         multiplier = said.pop("learning_rate_multiplier", 1)
@@ -104,7 +111,8 @@ class TuningJob(BaseModel):
             "batch_size": hyper.get("batch_size"),
             "learning_rate_multiplier": hyper.get("learning_rate_multiplier"),
         }
-        return {name: value for name, value in fields.items() if value is not None} | (self.tuneyard or {})
+        ours = self.tuneyard.model_dump(exclude_unset=True, exclude_none=True) if self.tuneyard else {}
+        return {name: value for name, value in fields.items() if value is not None} | ours
 
 
 def place_of(file: str) -> str:

@@ -37,7 +37,12 @@ _BODY: dict[str, Any] = {
     "type": "object",
     "required": ["file", "purpose"],
     "properties": {
-        "file": {"type": "string", "format": "binary", "minLength": 1, "description": "JSON lines."},
+        "file": {
+            "type": "string",
+            "contentMediaType": "application/jsonl",
+            "description": "JSON lines: an object with at least one field on each.",
+            "pattern": r'^(\{"[a-z]+": "[^"\\\x00-\x1f\ud800-\udfff]*"\}\n)+$',
+        },
         "purpose": {"const": PURPOSE},
     },
     "additionalProperties": False,
@@ -82,11 +87,11 @@ class Rows(Incoming):
         self._line += 1
         text = self._begun.removeprefix(BOM) if self._line == 1 else self._begun
         try:
-            row = orjson.loads(text) if text.strip() else {}
+            row = orjson.loads(text) if text.strip() else None
         except orjson.JSONDecodeError as problem:
             raise self._refusal(f"not JSON: {problem.msg}", self._line) from None
-        if not isinstance(row, dict):
-            raise self._refusal("a row is a JSON object", self._line)
+        if text.strip() and not (isinstance(row, dict) and row):
+            raise self._refusal("a row is a JSON object with fields", self._line)
 
     def _refusal(self, problem: str, line: int) -> Problem:
         return Problem(400, f"Invalid file format. Line {line}: {problem}", field="file")
@@ -128,7 +133,7 @@ def _named(said: str) -> str:
     return f"{name.strip('.') or 'upload'}.jsonl"
 
 
-@router.get("")
+@router.get("", responses={404: {}})
 def list_files(
     caller: Reader,
     database: DatabaseDep,

@@ -56,17 +56,16 @@ WrittenJob = Annotated[tables.Job, tuning_job("jobs:write")]
 
 
 @contextmanager
-def _refusing() -> Iterator[None]:
-    """A body that is not in form is 400 to OpenAI's clients."""
+def _in_place_of_422(status: int) -> Iterator[None]:
     try:
         yield
     except Problem as problem:
         if problem.status != 422:
             raise
-        raise Problem(400, problem.detail, field=problem.field) from None
+        raise Problem(status, problem.detail, field=problem.field) from None
 
 
-@router.post("", **OWN_WORDS)
+@router.post("", **OWN_WORDS | {"responses": {400: {}, 404: {}}})
 def create_job(
     caller: Writer,
     database: DatabaseDep,
@@ -75,11 +74,12 @@ def create_job(
     body: TuningBody = None,
 ) -> Open:
     """Start a fine-tune. `supervised` is our `full`, unless `tuneyard` says otherwise."""
-    with _refusing():
+    with _in_place_of_422(400):
         asked = shape_of(TuningJob, object_in(body))
+    with _in_place_of_422(409):
         config = asked.config
-        with database.reading() as session:
-            demand_known(session, caller.workspace_id, config)
+    with _in_place_of_422(404), database.reading() as session:
+        demand_known(session, caller.workspace_id, config)
     new = NewJob(
         name=config.name,
         model=config.model,
@@ -92,7 +92,7 @@ def create_job(
     return job_in_words(job, caller.workspace_name)
 
 
-@router.get("")
+@router.get("", responses={400: {}, 404: {}})
 def list_jobs(
     caller: Reader, request: Request, database: DatabaseDep, after: After = None, limit: Few = 20
 ) -> Open:
