@@ -9,9 +9,17 @@ import orjson
 from api.askers import AskedJob
 from tuneyard.shapes import Job, JobKind, JobStatus
 
-OURS, THEIRS = "urn:tuneyard:error:", "urn:chapkit:error:"
-_TYPES = {"unprocessable-content": "validation-failed", "internal-server-error": "internal"}
-_SAME = {"unauthorized", "forbidden", "not-found", "conflict", "bad-request", "invalid-ulid"}
+THEIRS = "urn:chapkit:error:"
+BAD_ID = "urn:tuneyard:error:invalid-ulid"
+_KINDS = {
+    400: "bad-request",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not-found",
+    409: "conflict",
+    422: "validation-failed",
+    500: "internal",
+}
 NO_KEY = {"Missing authorization header": "Missing authentication header: X-API-Key"}
 _STATUS = {
     JobStatus.QUEUED: "running",
@@ -25,10 +33,9 @@ _DELETED = b'data: {"status":"deleted"}\n\n'
 
 def _error(body: dict[str, Any]) -> dict[str, Any]:
     """RFC 9457 with its types; what it has no type for keeps ours."""
-    kind = body["type"].removeprefix(OURS)
-    kind = _TYPES.get(kind, kind)
+    kind = "invalid-ulid" if body["type"] == BAD_ID else _KINDS.get(body["status"])
     detail = NO_KEY.get(body["detail"], body["detail"])
-    named = THEIRS + kind if kind in _SAME or kind in _TYPES.values() else body["type"]
+    named = body["type"] if kind is None else THEIRS + kind
     return body | {"type": named, "detail": detail, "error": NO_KEY.get(body["error"], body["error"])}
 
 
@@ -36,8 +43,13 @@ class Words:
     """Jobs as its clients read them."""
 
     def shown(self, job: Job) -> AskedJob:
-        """One of its five states; what became of it is a sentence, and what it made lies in its artifact."""
-        said = {"status": _STATUS.get(job.status, job.status.value), "result": _sentence(job)}
+        """One of its five states; what became of it is a sentence, and what it made lies in its artifact. There it
+        has begun where a run has taken it, and not with its first step."""
+        said = {
+            "status": _STATUS.get(job.status, job.status.value),
+            "result": _sentence(job),
+            "started_at": job.started_at or job.claimed_at,
+        }
         return AskedJob.model_construct(**(dict(job) | said))
 
     async def told(self, events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
