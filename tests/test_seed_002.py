@@ -18,7 +18,7 @@ from tests.api_fixtures import Office
 from tests.test_tabular import FUTURE, SEEN, in_numpy
 
 TRAIN_KEY, PREDICT_KEY = "sk_ml_train_abc123", "sk_ml_predict_xyz789"
-TIME, ANY = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), re.compile(".+", re.S)
+TIME, ANY = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)"), re.compile(".+", re.S)
 CONFIG = "01K7CXYHJ7BR4E87VVTG8FNBMA"
 # The ids that the guide's answers show, by what they are here.
 SHOWN = {
