@@ -2,7 +2,7 @@
 things."""
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
@@ -21,11 +21,11 @@ _KINDS = {
     500: "internal",
 }
 NO_KEY = {"Missing authorization header": "Missing authentication header: X-API-Key"}
-_STATUS = {
-    JobStatus.QUEUED: "running",
-    JobStatus.PAUSING: "running",
-    JobStatus.CANCELLING: "running",
-    JobStatus.PAUSED: "pending",
+_STATUS: dict[JobStatus, JobStatus | Literal["canceled"]] = {
+    JobStatus.QUEUED: JobStatus.RUNNING,
+    JobStatus.PAUSING: JobStatus.RUNNING,
+    JobStatus.CANCELLING: JobStatus.RUNNING,
+    JobStatus.PAUSED: JobStatus.PENDING,
     JobStatus.CANCELLED: "canceled",
 }
 _DELETED = b'data: {"status":"deleted"}\n\n'
@@ -46,7 +46,7 @@ class Words:
         """One of its five states; what became of it is a sentence, and what it made lies in its artifact. There it
         has begun where a run has taken it, and not with its first step."""
         said = {
-            "status": _STATUS.get(job.status, job.status.value),
+            "status": _STATUS.get(job.status, job.status),
             "result": _sentence(job),
             "started_at": job.started_at or job.claimed_at,
         }
