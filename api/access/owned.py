@@ -19,7 +19,7 @@ from api.database import Database
 from api.problems import Problem
 from api.tables import Artifact, AuditEvent, Job, Workspace, token_is_over
 from tuneyard.shapes import JobStatus, Page
-from tuneyard.values import is_client_id
+from tuneyard.values import CLIENT_ID, is_client_id
 
 Stored = TypeVar("Stored", bound=SQLModel)
 Shown = TypeVar("Shown")
@@ -34,6 +34,9 @@ _JOB = columns(*Job.__table__.c).where(  # type: ignore[attr-defined]
 NOT_DELETED = or_(col(Job.status) != JobStatus.CANCELLING, col(Job.deleted_at).is_(None))
 Limit = Annotated[int, Query(ge=1, le=100)]
 Offset = Annotated[int, Query(ge=0, le=2**53)]
+KeptId = Annotated[
+    str, Path(description="What can be no id is refused with 400.", json_schema_extra={"pattern": CLIENT_ID})
+]
 JobId = Annotated[str, Path(description="The job's id.")]
 
 
