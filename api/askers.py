@@ -3,7 +3,7 @@
 Our own programs, which say who they are, read every job as it is.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Literal, Protocol
 
 from fastapi import Request
@@ -25,7 +25,7 @@ class JobWords(Protocol):
 
     def shown(self, job: Job) -> AskedJob: ...
 
-    def told(self, events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    def told(self, events: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
         """A stream's events, each whole."""
         ...
 

@@ -1,7 +1,8 @@
 """The authenticated ML service in seed 002 (chapkit). Its paths are the canonical API's own: here is only how it says
 things."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Any, Literal
 
 import orjson
@@ -52,12 +53,13 @@ class Words:
         }
         return AskedJob.model_construct(**(dict(job) | said))
 
-    async def told(self, events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def told(self, events: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
         """Its clients read every event as the job, and none has a name."""
-        async for some in events:
-            for one in some.split(b"\n\n")[:-1]:
-                if data := self._event(one):
-                    yield data
+        async with aclosing(events):
+            async for some in events:
+                for one in some.split(b"\n\n")[:-1]:
+                    if data := self._event(one):
+                        yield data
 
     def _event(self, event: bytes) -> bytes:
         fields = dict(line.partition(b": ")[::2] for line in event.split(b"\n"))
