@@ -26,8 +26,8 @@ from tuneyard.shapes import Artifact, JobKind, NewJob
 
 FILE = "predictions.json"
 # What is larger lies in the artifact's file alone.
-LARGEST_TABLE = 200_000  # cells
-LARGEST_TEXTS = 4_000_000  # characters
+LARGEST_TABLE = 100_000  # cells
+LARGEST_TEXTS = 500_000  # characters
 MODELS = ("base", "model", "adapter", "merged", "tabular")
 
 

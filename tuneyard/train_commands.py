@@ -64,7 +64,9 @@ def train(
         _started(client.jobs.train(name=name, config_id=config_id), watching, as_json)
         return
     written = written_in(client, config_file, config_id, changes)
-    form = TabularConfig if _kind_in(written.values) == "tabular" else FinetuneConfig
+    form: type[FinetuneConfig | TabularConfig] = (
+        TabularConfig if _kind_in(written.values) == "tabular" else FinetuneConfig
+    )
     config, faults = read_form(form, written.values)
     if config is None:
         raise written.refusal(faults)

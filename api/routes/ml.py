@@ -203,7 +203,9 @@ def test(
         with database.reading() as session:
             kept = kept_config(session, caller.workspace_id, asked.config_id or "", JobKind.BATCH_TEST)
         config = cast(BatchTestConfig, kept)
-    run, is_new = start_test(database, launches, operations, caller, config, asked.name, asked.id)
+    run, is_new = start_test(
+        database, launches, operations, caller, config, asked.name, asked.id, asked.config_id
+    )
     if not is_new:
         response.status_code = 200
     return shown_test(run)
@@ -217,6 +219,7 @@ def start_test(
     config: BatchTestConfig,
     name: str | None = None,
     test_id: str | None = None,
+    config_id: str | None = None,
 ) -> tuple[Run, bool]:
     """The batch test that was asked for, with its run, and whether it is new.
 
@@ -234,6 +237,7 @@ def start_test(
         config=config.model_dump(mode="json"),
         total_steps=size and min(size, config.prompt_limit or size),
         max_restarts=config.max_restarts,
+        config_id=config_id,
     )
     job, is_new = launch(database, launches, operations, caller, new)
     with database.reading() as session:
