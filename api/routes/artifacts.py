@@ -177,7 +177,7 @@ def list_artifacts(
         levels = lineage.levels(session, caller.workspace_id, [one.id for one in found.items])
     for one in found.items:
         one.level = levels[one.id]
-    return found if numbers is None else numbers.of(found)
+    return found if numbers is None else numbers.of(found, found.items)
 
 
 def find_artifact(session: Session, caller: Caller, artifact_id: str) -> tables.Artifact:

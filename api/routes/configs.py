@@ -107,7 +107,7 @@ def list_configs(
         query = query.where(_holds(tag))
     with database.reading() as session:
         found = page(session, query, [col(tables.Config.pk).desc()], KeptConfig.model_validate, limit, offset)
-    return found if numbers is None else numbers.of(found)
+    return found if numbers is None else numbers.of(found, found.items)
 
 
 def _holds(tag: str) -> Any:
