@@ -3,12 +3,13 @@
 Our own programs, which say who they are, read every job as it is.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Literal, Protocol
 
 from fastapi import Request
 
-from tuneyard.shapes import Job, JobStatus
+from api.numbered_pages import Numbers
+from tuneyard.shapes import Job, JobStatus, NumberedPage, Page
 
 SEED_002 = "chapkit"  # whose `page`, `size` and `status_filter` lists of jobs have
 
@@ -25,7 +26,7 @@ class JobWords(Protocol):
 
     def shown(self, job: Job) -> AskedJob: ...
 
-    def told(self, events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    def told(self, events: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
         """A stream's events, each whole."""
         ...
 
@@ -39,3 +40,14 @@ def words_named(request: Request, dialect: str | None) -> JobWords | None:
     known: dict[str, JobWords] = request.app.state.job_words
     is_ours = request.headers.get("User-Agent", "").startswith("tuneyard/")
     return None if is_ours or dialect is None else known.get(dialect)
+
+
+def listed(
+    request: Request, found: Page[Job], numbers: Numbers | None, *, bare: bool
+) -> Page[Job] | NumberedPage[AskedJob] | list[AskedJob]:
+    """A list of jobs as who asks for it by number, or for the `bare` list, reads it; else as it is."""
+    words = words_named(request, SEED_002)
+    if words is None or not (bare or numbers):
+        return found
+    items = [words.shown(job) for job in found.items]
+    return items if numbers is None else numbers.of(found, items)

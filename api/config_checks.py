@@ -42,9 +42,8 @@ def look_up(session: Session, workspace_id: int, config: Config) -> list[Diagnos
     if isinstance(config, TabularConfig):
         return [*_data(session, workspace_id, "dataset", config.dataset or "")]
     if isinstance(config, PredictConfig):
-        named = config.dataset or ""
         asked = _model(session, workspace_id, config.model, (*MODELS, "tabular"))
-        return [*asked, *_data(session, workspace_id, "dataset", named)]
+        return [*asked, *_data(session, workspace_id, "dataset", config.dataset or "")]
     if not isinstance(config, FinetuneConfig):
         return []
     found = [*_model(session, workspace_id, config.model)]

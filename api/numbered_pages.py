@@ -1,7 +1,7 @@
 """Lists by `page` and `size`, beside `limit` and `offset`."""
 
 from dataclasses import dataclass
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Query
 
@@ -22,8 +22,9 @@ class Numbers:
     def offset(self) -> int:
         return (self.page - 1) * self.size
 
-    def of(self, found: Page[Item]) -> NumberedPage[Item]:
-        return NumberedPage(items=found.items, total=found.total, page=self.page, size=self.size)
+    def of(self, found: Page[Any], items: list[Item]) -> NumberedPage[Item]:
+        """That page; `items` are the found ones as they are to be shown."""
+        return NumberedPage(items=items, total=found.total, page=self.page, size=self.size)
 
 
 def _asked(

@@ -31,7 +31,7 @@ _READINGS = (
     ("temperature_celsius", "Temperature.", "temperature_c", 1),
 )
 _RECORDED = (
-    ("ml_train_jobs", "Trainings recorded.", (JobKind.FINETUNE, JobKind.TABULAR)),
+    ("ml_train_jobs", "Fine-tunes, and fits of tables, recorded.", (JobKind.FINETUNE, JobKind.TABULAR)),
     ("ml_predict_jobs", "Batch tests and predictions recorded.", (JobKind.BATCH_TEST, JobKind.PREDICT)),
 )
 _FINDINGS = ("idle", "zombie", "foreign", "lost", "silent")

@@ -12,6 +12,7 @@ from flows.job_run import JobRun, as_job
 from flows.lineage import keep_result
 from flows.lost_runs import close_run
 from flows.models import ARTIFACT, meant, recorded
+from flows.prompting import answer_prompts, answers_in, take_prompts
 from flows.service_key import DEFAULT_CREDENTIALS
 from flows.tabular import get_rows
 from tasks.storage import output_folder
@@ -19,11 +20,15 @@ from tasks.table_rows import read_table
 from tasks.tabular import LinearModel, predicted, store
 from tuneyard import Client
 from tuneyard.batch_configs import PredictConfig
+from tuneyard.batch_shapes import Prompt
 from tuneyard.errors import BadInput
 from tuneyard.shapes import Artifact, JobKind, NewJob
 
 FILE = "predictions.json"
-LARGEST_IN_DETAILS = 200_000  # cells; a larger table lies in the artifact's file alone
+# What is larger lies in the artifact's file alone.
+LARGEST_TABLE = 100_000  # cells
+LARGEST_TEXTS = 500_000  # characters
+MODELS = ("base", "model", "adapter", "merged", "tabular")
 
 
 @flow(name="predict", on_cancellation=[close_run], on_crashed=[close_run])
@@ -43,9 +48,11 @@ def predict(
 
     def work(run: JobRun) -> dict[str, Any]:
         model = table_model(run, config)
-        if model is None:
-            raise BadInput("only tabular models predict yet", field="model")
-        return predict_rows(run, config, model)
+        if model is not None:
+            return predict_rows(run, config, model)
+        prompts = take_prompts(run, config)
+        answered = answer_prompts(run, config, prompts)
+        return keep_answers(run, config, prompts, answered)
 
     return as_job(credentials, record, work, job_id)
 
@@ -68,6 +75,8 @@ def table_model(run: JobRun, config: PredictConfig) -> Artifact | None:
     if not model.startswith(ARTIFACT):
         return None
     artifact = recorded(run, model.removeprefix(ARTIFACT), "model")
+    if artifact.kind not in MODELS:
+        raise BadInput(f"the artifact {artifact.id} is a {artifact.kind}, not a model", field="model")
     return artifact if artifact.kind == "tabular" else None
 
 
@@ -81,7 +90,7 @@ def predict_rows(run: JobRun, config: PredictConfig, artifact: Artifact) -> dict
     run.journal.event("started", f"Predicting on {run.job.host}")
     found = predicted(linear_model(artifact), table)
     cells = len(found["columns"]) * len(found["data"])
-    kept = keep_predictions(run, config, artifact.id, found, whole=cells <= LARGEST_IN_DETAILS)
+    kept = keep_predictions(run, config, artifact.id, found, whole=cells <= LARGEST_TABLE)
     return {"artifact_id": kept.id, "rows": len(table.rows), "model_dir": kept.uri}
 
 
@@ -97,6 +106,21 @@ def linear_model(artifact: Artifact) -> LinearModel:
     if not known:
         raise BadInput(f"the artifact {artifact.id} does not say which model it is", field="model")
     return model
+
+
+@task(cache_policy=NO_CACHE)
+def keep_answers(
+    run: JobRun, config: PredictConfig, prompts: list[Prompt], answered: dict[str, Any]
+) -> dict[str, Any]:
+    """Record what a language model said; it is the job's result as well."""
+    said = answers_in(run, prompts)
+    whole = sum(len(one["prompt"]) + len(one["response"] or "") for one in said) <= LARGEST_TEXTS
+    model = meant(run, config.model)
+    parent = model.removeprefix(ARTIFACT) if model.startswith(ARTIFACT) else None
+    kept = keep_predictions(run, config, parent, said, whole=whole)
+    counts = {"prompts": len(said), "failed": sum("error" in one for one in said)}
+    shown = {"predictions": said} if whole else {"file": FILE}
+    return {"artifact_id": kept.id, **counts, **answered, **shown, "model_dir": kept.uri}
 
 
 def keep_predictions(

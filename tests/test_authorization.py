@@ -32,7 +32,8 @@ V1 = "/api/v1"
 LOCAL = "/api/training/local"
 TUNING = "/v1/fine_tuning/jobs"
 
-# method, path: who may. "x or run": also the run that holds the job's token; "x or any run": whichever run.
+# method, path: who may. "x or y": either permission; "x or run": also the run that holds the job's token; "x or any
+# run": whichever run.
 TABLE: dict[tuple[str, str], str] = {
     ("GET", "/"): ANYBODY,
     ("GET", "/health"): ANYBODY,
@@ -40,7 +41,7 @@ TABLE: dict[tuple[str, str], str] = {
     ("GET", "/metrics"): "server:read",
     ("POST", f"{V1}/jobs"): "jobs:write",
     ("GET", f"{V1}/jobs"): "jobs:read",
-    ("GET", f"{V1}/jobs/{{job_id}}"): "jobs:read",
+    ("GET", f"{V1}/jobs/{{job_id}}"): "jobs:read or predictions:write",
     ("PATCH", f"{V1}/jobs/{{job_id}}"): RUN,
     ("POST", f"{V1}/jobs/{{job_id}}/claim"): "jobs:claim",
     ("POST", f"{V1}/jobs/{{job_id}}/cancel"): "jobs:write",
@@ -56,6 +57,7 @@ TABLE: dict[tuple[str, str], str] = {
     ("GET", f"{V1}/jobs/{{job_id}}/logs"): "jobs:read",
     ("GET", f"{V1}/jobs/{{job_id}}/errors"): "jobs:read",
     ("POST", f"{V1}/ml/$train"): "jobs:write",
+    ("POST", f"{V1}/ml/$predict"): "predictions:write",
     ("POST", f"{V1}/ml/$test"): "tests:write",
     ("POST", f"{V1}/ml/$validate"): "jobs:write",
     ("POST", f"{V1}/ml/$merge"): "jobs:write",
@@ -217,12 +219,12 @@ def expected(who: Who, rule: str) -> set[str]:
     """`401`, `403` or `in`: what the table says of this caller."""
     if rule == ANYBODY:
         return {"in"}
-    permission = rule.split(" or ")[0]
+    permissions = rule.split(" or ")
     for_runs = rule in (RUN, NAMED_RUN)
     if who.kind == "none" or who.kind == "refused":
         return {"401"}
     if who.kind == "own run":
-        return {"in"} if for_runs or " or " in rule else {"401"}
+        return {"in"} if for_runs or rule.endswith((" or run", " or any run")) else {"401"}
     if who.kind == "other run":
         return {"in"} if rule.endswith("any run") else {"401"}
     if for_runs:
@@ -235,7 +237,7 @@ def expected(who: Who, rule: str) -> set[str]:
         return {"403"}
     if rule == OVER_A_VIEWER:
         return {"in"} if who.permissions >= ROLES["viewer"] | {"users:write"} else {"403"}
-    return {"in"} if permission in who.permissions else {"403"}
+    return {"in"} if who.permissions & {*permissions} else {"403"}
 
 
 class Town(Office):

@@ -9,7 +9,11 @@ from sqlmodel import select
 
 from api import tables
 from tests.api_fixtures import RUN, Office
+from tests.cli_fixtures import Terminal
+from tests.cli_fixtures import config_home as config_home
+from tests.cli_fixtures import terminal as terminal
 from tests.test_api_metrics import push
+from tuneyard.exit_codes import INTERRUPTED
 
 JOBS = "/api/v1/jobs"
 
@@ -112,3 +116,18 @@ def test_counters_do_not_go_back_when_jobs_are_deleted(office: Office) -> None:
     before = count()
     assert delete(office, job_id) == 204
     assert count() == before
+
+
+def test_the_commands_ask_before_they_delete(terminal: Terminal) -> None:
+    office = terminal.office
+    terminal.use(office.key("all"))
+    job_ids = [office.new_job(), office.new_job()]
+    new = {"name": "n", "uri": "/x", "size_bytes": 1}
+    model = office.call("POST", "/api/v1/artifacts", office.key("worker"), json=new).json()["id"]
+    for group, ids in (("jobs", job_ids), ("models", [model])):
+        no = terminal(group, "delete", *ids, stdin="n\n")
+        assert (no.code, no.out) == (INTERRUPTED, "")
+        assert all(terminal(group, "show", one).code == 0 for one in ids)
+        yes = terminal.well(group, "delete", *ids, stdin="y\n")
+        assert yes.out == "".join(f"{one}  deleted\n" for one in ids)
+        assert terminal(group, "delete", ids[0], "--yes").code not in (0, INTERRUPTED)

@@ -11,9 +11,11 @@ import numpy
 import pytest
 
 from deployments.local_stack import Stack
+from tasks.child import Order
 from tasks.table_rows import Table, numbers, read_table
-from tasks.tabular import LinearModel, chosen, fit, predicted
+from tasks.tabular import LinearModel, chosen, fit, fit_file, predicted
 from tests.deployed import until
+from tests.unasync import ROOT
 from tuneyard.configs import TabularConfig
 from tuneyard.errors import BadInput
 from tuneyard.shapes import PredictRows, Started
@@ -95,7 +97,7 @@ def test_badly_scaled_columns_are_solved_as_numpy_solves_them(scales: tuple[floa
 def test_a_perfect_line_is_found_and_a_constant_target_has_no_r2() -> None:
     table = table_of(["x", "y"], [[x, 2 * x + 1] for x in range(5)])
     model, figures = fit(table, "y", ["x"])
-    assert (model.intercept, model.coefficients) == (pytest.approx(1), pytest.approx([2]))
+    assert [model.intercept, *model.coefficients] == pytest.approx([1, 2])
     assert (figures["r2"], figures["rmse"]) == (pytest.approx(1), pytest.approx(0, abs=1e-9))
     assert fit(table_of(["x", "y"], [[1, 3], [2, 3], [4, 3]]), "y", ["x"])[1]["r2"] is None
 
@@ -168,6 +170,30 @@ def test_a_file_that_is_no_table_is_refused_by_its_line(
     with pytest.raises(BadInput) as refusal:
         read_table(str(tmp_path / name))
     assert said in str(refusal.value)
+
+
+def test_the_example_s_table_is_fitted_and_its_next_weeks_predicted(tmp_path: Path) -> None:
+    config = json.loads((ROOT / "examples/weather/tabular.json").read_text())["config"]
+    read = TabularConfig.model_validate(config)
+    plan = {
+        "dataset": str(ROOT / read.dataset) if read.dataset else "",
+        "target": read.target,
+        "features": read.features,
+        "output_dir": str(tmp_path / "model"),
+    }
+    made = fit_file(Order(tmp_path, plan, {}))
+    names = ("target", "features", "coefficients", "intercept")
+    model = LinearModel(**{name: made[name] for name in names})
+    found = predicted(model, read_table(str(ROOT / "examples/weather/next.csv")))
+    seen = numpy.array(SEEN)
+    expected = in_numpy(seen[:, :2], seen[:, 2], FUTURE)
+    assert [row[-1] for row in found["data"]] == pytest.approx(expected, abs=1e-6)
+    kept = json.loads((tmp_path / "model" / "model.json").read_text())
+    assert {name: kept[name] for name in names} == {name: made[name] for name in names}
+    assert (made["kind"], made["size_bytes"]) == (
+        "tabular",
+        (tmp_path / "model" / "model.json").stat().st_size,
+    )
 
 
 def test_predictions_keep_the_rows_as_they_are_and_no_row_gives_none(tmp_path: Path) -> None:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
-from typing import Any, Literal
 
 from tuneyard.addresses import object_path
+from tuneyard.async_asking import AsyncAsking
 from tuneyard.async_following import AsyncFollowing
-from tuneyard.batch_configs import PredictConfig
-from tuneyard.batch_shapes import NewPrediction, PipelineRequest, Prediction, PredictionBatch
-from tuneyard.configs import FinetuneConfig, MergeConfig, PipelineConfig, TabularConfig
-from tuneyard.identifiers import fresh_id
+from tuneyard.batch_shapes import NewPrediction, Prediction, PredictionBatch
 from tuneyard.shapes import (
     Beat,
     Claim,
@@ -32,128 +29,25 @@ from tuneyard.shapes import (
     LogBatch,
     LogLevel,
     LogLine,
-    MergeRequest,
     NewJob,
     NewJobEvent,
     NewLogLine,
     Page,
-    PredictRequest,
-    PredictRows,
     Reported,
     Resume,
-    Started,
     Stored,
-    Table,
-    TrainRequest,
-    ValidateRequest,
-    Validation,
 )
-
-
-def _asked(**given: Any) -> dict[str, Any]:
-    """What is sent of what may be left out."""
-    return {name: value for name, value in given.items() if value is not None}
-
 
 JobList = list[Job]
 Errors = list[JobError]
 
 
-class AsyncJobs(AsyncFollowing):
+class AsyncJobs(AsyncAsking, AsyncFollowing):
     """Fine-tunes and batch tests, as work that is claimed, reported on and ended."""
 
     async def create(self, new: NewJob) -> Job:
         """Record a job; the same `flow_run_id` again answers the job that is there."""
         return await self._wire.ask(Job, "POST", "/api/v1/jobs", new)
-
-    async def train(
-        self,
-        config: FinetuneConfig | TabularConfig | None = None,
-        name: str | None = None,
-        job_id: str | None = None,
-        *,
-        config_id: str | None = None,
-        data: Table | None = None,
-    ) -> Started:
-        """Record a fine-tune, or a fit of a table, and have Prefect run it; a request whose answer was lost is
-        repeated as the same job.
-
-        Args:
-            config: What to do; or `config_id`, one that is kept.
-            name: In place of the config's own.
-            job_id: An id of yours; default: a new one.
-            data: Rows to train on, in place of the config's `dataset`.
-        """
-        if isinstance(config, TabularConfig):  # only what was set is sent, and its method says what it is
-            config = config.model_copy(update={"method": config.method})
-        asked = _asked(config=config, config_id=config_id, name=name, data=data)
-        body = TrainRequest(**asked, id=job_id or fresh_id())
-        return await self._wire.ask(Started, "POST", "/api/v1/ml/$train", body)
-
-    async def predict(
-        self,
-        config: PredictConfig | None = None,
-        name: str | None = None,
-        job_id: str | None = None,
-        *,
-        config_id: str | None = None,
-        rows: PredictRows | None = None,
-    ) -> Started:
-        """Have a model answer prompts or predict a column of rows, as `train` has one trained.
-
-        Args:
-            config: What to do; or `config_id`, one that is kept; or `rows`, a model that is an artifact and its input.
-        """
-        named = _asked(name=name) | {"id": job_id or fresh_id()}
-        body = (
-            PredictRequest(**_asked(config=config, config_id=config_id), **named)
-            if rows is None
-            else rows.model_copy(update={**named, "id": job_id or rows.id or named["id"]})
-        )
-        return await self._wire.ask(Started, "POST", "/api/v1/ml/$predict", body)
-
-    async def merge(
-        self,
-        config: MergeConfig | None = None,
-        name: str | None = None,
-        job_id: str | None = None,
-        *,
-        config_id: str | None = None,
-    ) -> Started:
-        """Have an adapter added into its base model, as `train` has a model trained."""
-        body = MergeRequest(**_asked(config=config, config_id=config_id, name=name), id=job_id or fresh_id())
-        return await self._wire.ask(Started, "POST", "/api/v1/ml/$merge", body)
-
-    async def pipeline(
-        self,
-        config: PipelineConfig | None = None,
-        name: str | None = None,
-        job_id: str | None = None,
-        *,
-        config_id: str | None = None,
-    ) -> Started:
-        """Have a model fine-tuned, tested and, where it is better, promoted, as `train` has one trained."""
-        body = PipelineRequest(
-            **_asked(config=config, config_id=config_id, name=name), id=job_id or fresh_id()
-        )
-        return await self._wire.ask(Started, "POST", "/api/v1/ml/$pipeline", body)
-
-    async def validate(
-        self,
-        config: dict[str, Any] | None = None,
-        run: bool = False,
-        *,
-        config_id: str | None = None,
-        kind: Literal["finetune", "batch_test", "tabular", "predict"] | None = None,
-    ) -> Validation:
-        """What the API can see of a config, or of one that is kept; with `run`, the job that looks at the model and
-        the rows of a fine-tune's.
-
-        Args:
-            kind: What it is a config of; default: a fine-tune.
-        """
-        body = ValidateRequest(**_asked(config=config, config_id=config_id, kind=kind), run=run)
-        return await self._wire.ask(Validation, "POST", "/api/v1/ml/$validate", body)
 
     async def list(
         self,

@@ -73,7 +73,7 @@ class LmEval(Config):
 
 
 class Decoding(Config):
-    """How a local model answers."""
+    """How a model answers."""
 
     engine: Literal["transformers", "vllm"] = Field(
         "transformers", description="vllm: on CUDA, with the extra `vllm`."
@@ -94,13 +94,6 @@ class Decoding(Config):
     top_p: Real = Field(1.0, gt=0, le=1)
     top_k: Whole = Field(0, ge=0, le=1_000_000, description="0: all tokens.")
     seed: Whole = Field(42, ge=0, lt=2**32)
-
-
-class TestSettings(Decoding, Scoring):
-    """All of a batch test but the model."""
-
-    __test__ = False  # pytest: not a test class
-
     concurrency: Whole = Field(8, ge=1, le=1000, description="An endpoint's requests under way at a time.")
     delay_ms: Whole = Field(
         0, ge=0, le=600_000, description="An endpoint's pause between two requests' starts."
@@ -108,6 +101,13 @@ class TestSettings(Decoding, Scoring):
     patience_seconds: Real = Field(
         120.0, ge=0, le=86_400, description="How long one prompt is tried again at an endpoint."
     )
+
+
+class TestSettings(Decoding, Scoring):
+    """All of a batch test but the model."""
+
+    __test__ = False  # pytest: not a test class
+
     perplexity_on: Text | None = Field(
         None,
         min_length=1,

@@ -29,6 +29,7 @@ from tuneyard.keys import redact
 from tuneyard.metric_command import metrics
 from tuneyard.model_commands import models
 from tuneyard.pipeline_command import pipeline
+from tuneyard.predict_command import predict
 from tuneyard.suite_commands import suites
 from tuneyard.test_commands import test, tests
 from tuneyard.train_commands import check, merge, train
@@ -71,6 +72,7 @@ for command in (
     metrics,
     train,
     test,
+    predict,
     check,
     merge,
     pipeline,

@@ -111,7 +111,7 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
 def demand_yes(yes: bool, what: str, ids: Sequence[str]) -> None:
-    """Ask before something is deleted for good, unless it was said already; exit 1 for a no."""
+    """Ask before something is deleted for good, unless it was said already; a no leaves as Ctrl-C does."""
     if not yes:
         named = ids[0] if len(ids) == 1 else f"{len(ids)} of them"
         click.confirm(f"Delete {what} for good: {named}?", abort=True, err=True)

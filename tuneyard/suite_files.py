@@ -41,7 +41,7 @@ def read_suite(path: Path) -> list[Prompt]:
     prompts, faults = list[Prompt](), list[Fault](records.faults)
     for line, record in records.rows:
         try:
-            prompts.append(_prompt(record if records.columns is None else _from_cells(record)))
+            prompts.append(read_prompt(record, in_table=records.columns is not None))
         except RowFault as fault:
             faults.append(fault.at(file.name, line))
     if faults:
@@ -145,7 +145,10 @@ def _without_nulls(value: Any) -> Any:
     return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _prompt(record: dict[str, Any]) -> Prompt:
+def read_prompt(record: dict[str, Any], *, in_table: bool) -> Prompt:
+    """One row; a table's cells are read as what their columns hold. Raises RowFault where it is no prompt."""
+    if in_table:
+        record = _from_cells(record)
     for name in record:
         if name not in FIELDS:
             known = ", ".join(FIELDS)

@@ -10,7 +10,7 @@ from fastapi import Depends, Path, Query
 from sqlalchemy import Row, bindparam, func
 from sqlalchemy import select as columns
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import Session, SQLModel, col, select
+from sqlmodel import Session, SQLModel, col, or_, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from api.access.auth import DatabaseDep, key_or_token, needs, token_holder
@@ -19,7 +19,7 @@ from api.database import Database
 from api.problems import Problem
 from api.tables import Artifact, AuditEvent, Job, Workspace, token_is_over
 from tuneyard.shapes import JobStatus, Page
-from tuneyard.values import is_client_id
+from tuneyard.values import CLIENT_ID, is_client_id
 
 Stored = TypeVar("Stored", bound=SQLModel)
 Shown = TypeVar("Shown")
@@ -29,15 +29,21 @@ _JOB = columns(*Job.__table__.c).where(  # type: ignore[attr-defined]
     col(Job.id) == bindparam("id"),
     col(Job.deleted_at).is_(None),
 )
+# Only a cancelling job is there and deleted. Its state is in the index that counts are read from; asked of each row,
+# whether it is deleted takes a list of 100 000 jobs fourteen times as long.
+NOT_DELETED = or_(col(Job.status) != JobStatus.CANCELLING, col(Job.deleted_at).is_(None))
 Limit = Annotated[int, Query(ge=1, le=100)]
 Offset = Annotated[int, Query(ge=0, le=2**53)]
+KeptId = Annotated[
+    str, Path(description="What can be no id is refused with 400.", json_schema_extra={"pattern": CLIENT_ID})
+]
 JobId = Annotated[str, Path(description="The job's id.")]
 
 
 def owned(table: type[Stored], workspace_id: int) -> SelectOfScalar[Stored]:
     """A select of the workspace's rows alone. A job that was deleted is none of them, from that moment on."""
     query = select(table).where(table.workspace_id == workspace_id)  # type: ignore[attr-defined]
-    return query.where(col(Job.deleted_at).is_(None)) if table is Job else query
+    return query.where(NOT_DELETED) if table is Job else query
 
 
 def every_job(workspace_id: int) -> SelectOfScalar[Job]:

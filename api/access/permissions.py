@@ -86,8 +86,10 @@ SCOPES: dict[str, frozenset[str]] = {
 COARSE: dict[str, frozenset[str]] = {
     "read_public": frozenset({"artifacts:read"}),
     "read_data": _READING,
-    "write_data": frozenset({"datasets:write", "suites:write", "configs:write", "jobs:write", "tests:write"}),
-    "manage_operations": _CONFIGS | {"jobs:read", "jobs:write", "aliases:write"},
+    "write_data": frozenset(
+        {"datasets:write", "suites:write", "configs:write", "jobs:write", "predictions:write", "tests:write"}
+    ),
+    "manage_operations": _CONFIGS | {"jobs:read", "jobs:write", "predictions:write", "aliases:write"},
     "training_data_collection": frozenset({"datasets:read", "datasets:write"}),
     "observations_ingest": frozenset({"gpus:read", "gpus:write"}),
     "preprocessing_process": frozenset({"datasets:write", "suites:write"}),

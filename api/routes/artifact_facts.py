@@ -8,7 +8,7 @@ from sqlmodel import Session, col
 from api import lineage, tables
 from api.access.auth import DatabaseDep, needs
 from api.access.caller import Caller
-from api.access.owned import owned
+from api.access.owned import KeptId, owned
 from api.problems import Problem
 from api.routes.artifacts import find_artifact, shown
 from tuneyard.shapes import ArtifactMetadata, ExpandedArtifact, KeptConfig
@@ -19,7 +19,7 @@ _MODELS = ("base", "model", "adapter", "merged", "tabular")
 
 
 @router.get("/$metadata")
-def read_metadata(caller: Reader, artifact_id: str, database: DatabaseDep) -> ArtifactMetadata:
+def read_metadata(caller: Reader, artifact_id: KeptId, database: DatabaseDep) -> ArtifactMetadata:
     """When it was made, how long that took, and what it is; what is not known is null."""
     with database.reading() as session:
         row = find_artifact(session, caller, artifact_id)
@@ -46,7 +46,7 @@ def _made(row: tables.Artifact, job: tables.Job | None) -> dict[str, Any]:
 
 
 @router.get("/$expand")
-def expand_artifact(caller: Reader, artifact_id: str, database: DatabaseDep) -> ExpandedArtifact:
+def expand_artifact(caller: Reader, artifact_id: KeptId, database: DatabaseDep) -> ExpandedArtifact:
     """The artifact without its content and without what was made from it, and the config it goes back to."""
     with database.reading() as session:
         row = find_artifact(session, caller, artifact_id)
@@ -60,7 +60,7 @@ def expand_artifact(caller: Reader, artifact_id: str, database: DatabaseDep) -> 
 
 
 @router.get("/$config")
-def read_config(caller: Reader, artifact_id: str, database: DatabaseDep) -> KeptConfig:
+def read_config(caller: Reader, artifact_id: KeptId, database: DatabaseDep) -> KeptConfig:
     """The config that it was made with or, where it has none, its oldest ancestor."""
     with database.reading() as session:
         config = _config_of(session, find_artifact(session, caller, artifact_id))

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from api import lineage, tables
 from api.access.auth import DatabaseDep, PlaceDep, needs
 from api.access.caller import Caller
-from api.access.owned import Offset, is_anothers_job
+from api.access.owned import KeptId, Offset, is_anothers_job
 from api.database import Database
 from api.downloads import BINARY, TAR, IfRangeHeader, RangeHeader, download_responses, file_answer
 from api.identity import identity_of
@@ -36,7 +36,7 @@ def _files_of(row: tables.Artifact) -> list[KeptFile]:
 
 @router.get("/files")
 def list_files(
-    caller: Reader, artifact_id: str, database: DatabaseDep, limit: FileLimit = 1000, offset: Offset = 0
+    caller: Reader, artifact_id: KeptId, database: DatabaseDep, limit: FileLimit = 1000, offset: Offset = 0
 ) -> Page[KeptFile]:
     """What was recorded of each file, by path."""
     files = _files_of(_find(database, caller, artifact_id))
@@ -46,7 +46,7 @@ def list_files(
 @router.get("/$tree")
 def get_tree(
     caller: Reader,
-    artifact_id: str,
+    artifact_id: KeptId,
     database: DatabaseDep,
     root: Annotated[bool, Query(description="Begin at its oldest ancestor.")] = False,
 ) -> ArtifactTree:
@@ -61,7 +61,7 @@ def get_tree(
 @router.head("/$download", include_in_schema=False)
 def download_artifact(
     caller: Reader,
-    artifact_id: str,
+    artifact_id: KeptId,
     request: Request,
     database: DatabaseDep,
     place: PlaceDep,

@@ -12,7 +12,7 @@ from api import lineage, tables
 from api.access.audit import record_event
 from api.access.auth import DatabaseDep, PlaceDep, key_or_token, needs
 from api.access.caller import Caller, JobCaller
-from api.access.owned import Limit, Offset, demand_id, find, hold_job, owned, page, record
+from api.access.owned import KeptId, Limit, Offset, demand_id, find, hold_job, owned, page, record
 from api.artifact_removal import delete_row, remove_files
 from api.identity import identity_of
 from api.numbered_pages import NumbersDep
@@ -177,7 +177,7 @@ def list_artifacts(
         levels = lineage.levels(session, caller.workspace_id, [one.id for one in found.items])
     for one in found.items:
         one.level = levels[one.id]
-    return found if numbers is None else numbers.of(found)
+    return found if numbers is None else numbers.of(found, found.items)
 
 
 def find_artifact(session: Session, caller: Caller, artifact_id: str) -> tables.Artifact:
@@ -187,7 +187,7 @@ def find_artifact(session: Session, caller: Caller, artifact_id: str) -> tables.
 
 @router.get("/{artifact_id}", responses={400: {}})
 def get_artifact(
-    caller: Annotated[Caller, needs("artifacts:read")], artifact_id: str, database: DatabaseDep
+    caller: Annotated[Caller, needs("artifacts:read")], artifact_id: KeptId, database: DatabaseDep
 ) -> Artifact:
     with database.reading() as session:
         row = find_artifact(session, caller, artifact_id)
@@ -198,7 +198,7 @@ def get_artifact(
 @router.delete("/{artifact_id}", status_code=204, responses={400: {}})
 def delete_artifact(
     caller: Annotated[Caller, needs("artifacts:write")],
-    artifact_id: str,
+    artifact_id: KeptId,
     database: DatabaseDep,
     place: PlaceDep,
 ) -> None:

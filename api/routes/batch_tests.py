@@ -8,7 +8,7 @@ from sqlmodel import Session, col, select
 from api import tables
 from api.access.auth import DatabaseDep, needs
 from api.access.caller import Caller, JobCaller
-from api.access.owned import JobId, Limit, Offset, find, hold_job, own_job, page
+from api.access.owned import NOT_DELETED, JobId, Limit, Offset, find, hold_job, own_job, page
 from api.lifecycle import Event
 from api.moves import move
 from api.openapi_words import or_again
@@ -113,7 +113,7 @@ def list_tests(
     query = (
         select(tables.Job, tables.TestRun)
         .join(tables.TestRun)
-        .where(tables.Job.workspace_id == caller.workspace_id, col(tables.Job.deleted_at).is_(None))
+        .where(tables.Job.workspace_id == caller.workspace_id, NOT_DELETED)
         .where(put_away.is_not(None) if archived else put_away.is_(None))
     )
     sought = ((tables.Job.status, status), (tables.TestRun.suite_id, suite_id), (tables.Job.model, model))

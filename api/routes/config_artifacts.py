@@ -8,7 +8,7 @@ from sqlmodel import Session, col, delete
 from api import lineage, tables
 from api.access.auth import DatabaseDep
 from api.access.caller import Caller
-from api.access.owned import Offset, owned
+from api.access.owned import KeptId, Offset, owned
 from api.database import insert_into
 from api.problems import Problem
 from api.routes.configs import Reader, Writer, find_config
@@ -22,7 +22,7 @@ _LINKS = tables.ConfigArtifact.__table__  # type: ignore[attr-defined]
 
 @router.get("/$artifacts", responses={400: {}})
 def list_linked(
-    caller: Reader, config_id: str, database: DatabaseDep, limit: ManyArtifacts = 1000, offset: Offset = 0
+    caller: Reader, config_id: KeptId, database: DatabaseDep, limit: ManyArtifacts = 1000, offset: Offset = 0
 ) -> list[Artifact]:
     """The newest first, without their content."""
     link, artifact = tables.ConfigArtifact, tables.Artifact
@@ -37,7 +37,7 @@ def list_linked(
 
 
 @router.post("/$link-artifact", status_code=204, responses={400: {}})
-def link_artifact(caller: Writer, config_id: str, named: LinkedArtifact, database: DatabaseDep) -> None:
+def link_artifact(caller: Writer, config_id: KeptId, named: LinkedArtifact, database: DatabaseDep) -> None:
     """Say that an artifact is the config's; the same again changes nothing."""
     with database.writing() as session:
         config, artifact = _both(session, caller, config_id, named)
@@ -46,7 +46,7 @@ def link_artifact(caller: Writer, config_id: str, named: LinkedArtifact, databas
 
 
 @router.post("/$unlink-artifact", status_code=204, responses={400: {}})
-def unlink_artifact(caller: Writer, config_id: str, named: LinkedArtifact, database: DatabaseDep) -> None:
+def unlink_artifact(caller: Writer, config_id: KeptId, named: LinkedArtifact, database: DatabaseDep) -> None:
     """It is the config's no more; one that is not changes nothing."""
     link = tables.ConfigArtifact
     with database.writing() as session:
@@ -56,7 +56,7 @@ def unlink_artifact(caller: Writer, config_id: str, named: LinkedArtifact, datab
 
 
 def _both(
-    session: Session, caller: Caller, config_id: str, named: LinkedArtifact
+    session: Session, caller: Caller, config_id: KeptId, named: LinkedArtifact
 ) -> tuple[tables.Config, tables.Artifact]:
     config = find_config(session, caller, config_id)
     mine = owned(tables.Artifact, caller.workspace_id).where(tables.Artifact.id == named.artifact_id)

@@ -12,7 +12,7 @@ from api import tables
 from api.access.audit import record_event
 from api.access.auth import DatabaseDep, needs
 from api.access.caller import Caller
-from api.access.owned import Limit, Offset, demand_id, find, owned, page, record
+from api.access.owned import KeptId, Limit, Offset, demand_id, find, owned, page, record
 from api.config_checks import CONFIGS
 from api.numbered_pages import NumbersDep
 from api.openapi_words import or_again
@@ -107,7 +107,7 @@ def list_configs(
         query = query.where(_holds(tag))
     with database.reading() as session:
         found = page(session, query, [col(tables.Config.pk).desc()], KeptConfig.model_validate, limit, offset)
-    return found if numbers is None else numbers.of(found)
+    return found if numbers is None else numbers.of(found, found.items)
 
 
 def _holds(tag: str) -> Any:
@@ -128,13 +128,13 @@ def find_config(session: Session, caller: Caller, config_id: str) -> tables.Conf
 
 
 @router.get("/{config_id}", responses={400: {}})
-def get_config(caller: Reader, config_id: str, database: DatabaseDep) -> KeptConfig:
+def get_config(caller: Reader, config_id: KeptId, database: DatabaseDep) -> KeptConfig:
     with database.reading() as session:
         return KeptConfig.model_validate(find_config(session, caller, config_id))
 
 
 @router.put("/{config_id}", responses={400: {}})
-def replace_config(caller: Writer, config_id: str, new: Keeping, database: DatabaseDep) -> KeptConfig:
+def replace_config(caller: Writer, config_id: KeptId, new: Keeping, database: DatabaseDep) -> KeptConfig:
     """All of it anew; what has been asked for with it before stays as it was."""
     with database.writing() as session:
         row = find_config(session, caller, config_id)
@@ -148,7 +148,7 @@ def replace_config(caller: Writer, config_id: str, new: Keeping, database: Datab
 
 
 @router.delete("/{config_id}", status_code=204, responses={400: {}})
-def delete_config(caller: Writer, config_id: str, database: DatabaseDep) -> None:
+def delete_config(caller: Writer, config_id: KeptId, database: DatabaseDep) -> None:
     """Jobs that were asked for with it keep what it said then."""
     with database.writing() as session:
         row = find_config(session, caller, config_id)

@@ -30,7 +30,7 @@ from api.access.owned import (
     page,
     record,
 )
-from api.askers import SEED_002, AskedJob, words_named, words_of
+from api.askers import AskedJob, listed, words_of
 from api.job_ends import apply_end, ask_cancel
 from api.job_history import note
 from api.lifecycle import Event
@@ -161,21 +161,17 @@ def list_jobs(
     offset: Offset = 0,
 ) -> Page[Job] | NumberedPage[AskedJob] | list[AskedJob]:
     """The newest first. `page` and `size`, or `status_filter` alone, are answered as seed 002's clients read it."""
-    wanted = status or status_filter
-    statuses = [wanted] if wanted else None
+    statuses = [wanted] if (wanted := status or status_filter) else None
     if numbers is not None:
         limit, offset = numbers.size, numbers.offset
     elif status_filter is not None:
         limit, offset = MANY, 0
     with database.reading() as session:
         rows = jobs_page(session, caller, statuses, kind, flow_run_id, limit, offset)
-        items = shown_jobs(session, rows.items)
-    found = Page(items=items, total=rows.total, limit=limit, offset=offset)
-    words = words_named(request, SEED_002)
-    if words is None or (numbers is None and status_filter is None):
-        return found
-    asked = Page(items=[*map(words.shown, items)], total=rows.total, limit=limit, offset=offset)
-    return asked.items if numbers is None else numbers.of(asked)
+        found = Page(
+            items=shown_jobs(session, rows.items), **rows.model_dump(include={"total", "limit", "offset"})
+        )
+    return listed(request, found, numbers, bare=status_filter is not None)
 
 
 def jobs_page(

@@ -8,6 +8,7 @@ from api import tables
 from api.access.auth import DatabaseDep, LaunchesDep, SettingsDep, needs
 from api.access.caller import Caller
 from api.access.owned import owned
+from api.askers import SEED_002
 from api.config_checks import (
     ARTIFACT,
     CONFIGS,
@@ -65,7 +66,9 @@ def train(
     Rows in `data` are kept as a data set, and take the place of the config's own. Where Prefect cannot run it, no job
     stays open.
     """
-    job, is_new = start_training(database, settings, launches, operations, caller, asked)
+    by_rows = asked.config_id is not None and asked.data is not None
+    labels = {"dialect": SEED_002} if by_rows else None
+    job, is_new = start_training(database, settings, launches, operations, caller, asked, labels)
     if not is_new:
         response.status_code = 200
     return started(job, "Training job submitted", model=job.artifact_id)
@@ -200,7 +203,9 @@ def test(
         with database.reading() as session:
             kept = kept_config(session, caller.workspace_id, asked.config_id or "", JobKind.BATCH_TEST)
         config = cast(BatchTestConfig, kept)
-    run, is_new = start_test(database, launches, operations, caller, config, asked.name, asked.id)
+    run, is_new = start_test(
+        database, launches, operations, caller, config, asked.name, asked.id, asked.config_id
+    )
     if not is_new:
         response.status_code = 200
     return shown_test(run)
@@ -214,6 +219,7 @@ def start_test(
     config: BatchTestConfig,
     name: str | None = None,
     test_id: str | None = None,
+    config_id: str | None = None,
 ) -> tuple[Run, bool]:
     """The batch test that was asked for, with its run, and whether it is new.
 
@@ -231,6 +237,7 @@ def start_test(
         config=config.model_dump(mode="json"),
         total_steps=size and min(size, config.prompt_limit or size),
         max_restarts=config.max_restarts,
+        config_id=config_id,
     )
     job, is_new = launch(database, launches, operations, caller, new)
     with database.reading() as session:

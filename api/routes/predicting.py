@@ -9,6 +9,7 @@ from api import tables
 from api.access.auth import DatabaseDep, LaunchesDep, SettingsDep, needs
 from api.access.caller import Caller
 from api.access.owned import owned
+from api.askers import SEED_002
 from api.config_checks import ARTIFACT, MODELS, demand_known, kept_config
 from api.database import Database
 from api.given_rows import demand_even, keep_rows
@@ -56,7 +57,11 @@ def predict(
         else asked.config or _kept(database, caller, asked.config_id or "")
     )
     new = new_prediction(
-        config, name=asked.name, job_id=asked.id, config_id=getattr(asked, "config_id", None)
+        config,
+        name=asked.name,
+        job_id=asked.id,
+        config_id=getattr(asked, "config_id", None),
+        labels={"dialect": SEED_002} if isinstance(asked, PredictRows) else None,
     )
     job, is_new = start_prediction(database, launches, operations, caller, new)
     if not is_new:
