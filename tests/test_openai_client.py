@@ -130,7 +130,9 @@ def test_files_are_listed_page_by_page(any_client: openai.OpenAI, yard: Office) 
         (b'{"a": 1}\n{"a": \n{"a": 3}\n', "Line 2: not JSON"),
         (b'{"a": 1}\n\n[1]', "Line 3: a row is a JSON object"),
         (b"\xff\xfe", "Line 1"),
+        (b"{}", "Line 1: a row is a JSON object with fields"),
         (b"", "empty"),
+        (b"\n \r\n", "empty"),
     ],
 )
 def test_a_bad_row_is_named_by_its_line(client: openai.OpenAI, content: bytes, said: str) -> None:

@@ -27,6 +27,7 @@ from tuneyard.data_kinds import Kind, kind_of
 router = APIRouter(prefix="/v1/files", tags=["OpenAI"], route_class=StrictRoute)
 
 MISSING = "No such File object"
+EMPTY = "The file is empty"
 LONGEST_ROW = 16 * 2**20
 BOM = b"\xef\xbb\xbf"
 After = Annotated[str | None, Query(max_length=100, description="The last id of the page before.")]
@@ -81,6 +82,8 @@ class Rows(Incoming):
 
     def publish(self, ending: str) -> Path:
         self._look()
+        if not self.rows and not self._begun.strip():
+            raise Problem(400, EMPTY, field="file")
         return super().publish(ending)
 
     def _look(self) -> None:
@@ -108,7 +111,7 @@ async def create_file(caller: Writer, request: Request, database: DatabaseDep, s
     except Problem as problem:
         if problem.status != 422:
             raise
-        raise Problem(400, "The file is empty", field="file") from None
+        raise Problem(400, EMPTY, field="file") from None
     return file_in_words(row)
 
 
