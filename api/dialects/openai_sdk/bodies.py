@@ -3,15 +3,32 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import Body
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from api.config_checks import DATASET
 from api.given import Open, shape_of
 from tuneyard.configs import PEAK_LEARNING_RATES, FinetuneConfig
-from tuneyard.values import CountFromOne, JsonObject, Labels, Real, ShownAs, Text, Whole
+from tuneyard.values import JsonObject, Labels, ShownAs, Text
 
 CLOSED = ConfigDict(protected_namespaces=(), extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 Auto = Literal["auto"]
+
+
+def _unless_auto(value: Any) -> Any:
+    if isinstance(value, bool | str) and value != "auto":
+        raise ValueError("a number or auto is needed")
+    return None if value == "auto" else value
+
+
+_OURS = BeforeValidator(_unless_auto)
+_Epochs = Annotated[int, Field(ge=1, le=1000)]
+_Rows = Annotated[int, Field(ge=1, le=4096)]
+_Multiplier = Annotated[float, Field(gt=0, le=1000)]
+_Beta = Annotated[float, Field(gt=0, le=10)]
+Epochs = Annotated[_Epochs | None, _OURS, ShownAs(Auto | _Epochs | None)]
+Rows = Annotated[_Rows | None, _OURS, ShownAs(Auto | _Rows | None)]
+Multiplier = Annotated[_Multiplier | None, _OURS, ShownAs(Auto | _Multiplier | None)]
+Beta = Annotated[_Beta | None, _OURS, ShownAs(Auto | _Beta | None)]
 
 
 class Hyperparameters(BaseModel):
@@ -19,13 +36,13 @@ class Hyperparameters(BaseModel):
 
     model_config = CLOSED
 
-    n_epochs: Auto | Annotated[CountFromOne, Field(le=1000)] | None = None
-    batch_size: Auto | Annotated[CountFromOne, Field(le=4096)] | None = None
-    learning_rate_multiplier: Auto | Annotated[Real, Field(gt=0, le=1000)] | None = Field(
+    n_epochs: Epochs = None
+    batch_size: Rows = None
+    learning_rate_multiplier: Multiplier = Field(
         None,
         description="Of the method's own peak rate: 1e-4 for full, 1e-3 for lora and qlora, 2e-5 for dpo.",
     )
-    beta: Auto | Annotated[Real, Field(gt=0, le=10)] | None = Field(None, description="Of dpo alone.")
+    beta: Beta = Field(None, description="Of dpo alone.")
 
 
 class OfMethod(BaseModel):
@@ -65,7 +82,7 @@ class TuningJob(BaseModel):
     )
     validation_file: Text | None = Field(None, min_length=1, max_length=1024)
     suffix: Text | None = Field(None, max_length=64, description="What to call the job and its model.")
-    seed: Annotated[Whole, Field(ge=0, lt=2**32)] | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**32, strict=True)] | None = None
     hyperparameters: Hyperparameters | None = Field(
         None, description="The older place; `method`'s go before."
     )
@@ -96,9 +113,7 @@ class TuningJob(BaseModel):
         method = self.method or Method(type="supervised")
         hyper = {"beta": None}
         for one in (self.hyperparameters or Hyperparameters(), method.hyperparameters):
-            hyper |= {
-                name: value for name, value in one.model_dump(exclude_none=True).items() if value != "auto"
-            }
+            hyper |= one.model_dump(exclude_none=True)
         fields = {
             "model": self.model,
             "dataset": place_of(self.training_file),
