@@ -7,5 +7,5 @@ from api.dialects.openai_sdk.words import error_in_words
 
 router = APIRouter()
 for part in (files, jobs, models):
-    router.include_router(part.router)
+    router.routes.extend(part.router.routes)
 ERROR_WORDS = dict.fromkeys(("/v1/files", "/v1/fine_tuning", "/v1/models"), error_in_words)
