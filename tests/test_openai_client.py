@@ -273,6 +273,7 @@ def test_a_config_s_own_fields_go_before_the_others(client: openai.OpenAI, prefe
         ({"hyperparameters": {"n_epochs": 0}}, "hyperparameters.n_epochs"),
         ({"hyperparameters": {"batch_size": "4"}}, "hyperparameters.batch_size"),
         ({"seed": -1}, "seed"),
+        ({"seed": True}, "seed"),
         ({"integrations": [{"type": "wandb", "wandb": {"project": "p"}}]}, "integrations"),
         ({"extra_body": {"tuneyard": {"metod": "lora"}}}, "tuneyard.metod"),
         ({"extra_body": {"unknown": 1}}, "unknown"),

@@ -14,10 +14,14 @@ CLOSED = ConfigDict(protected_namespaces=(), extra="forbid", allow_inf_nan=False
 Auto = Literal["auto"]
 
 
+def _a_number(value: Any) -> Any:
+    if isinstance(value, bool | str):
+        raise ValueError("a number is needed")
+    return value
+
+
 def _unless_auto(value: Any) -> Any:
-    if isinstance(value, bool | str) and value != "auto":
-        raise ValueError("a number or auto is needed")
-    return None if value == "auto" else value
+    return None if value == "auto" else _a_number(value)
 
 
 _OURS = BeforeValidator(_unless_auto)
@@ -82,7 +86,7 @@ class TuningJob(BaseModel):
     )
     validation_file: Text | None = Field(None, min_length=1, max_length=1024)
     suffix: Text | None = Field(None, max_length=64, description="What to call the job and its model.")
-    seed: Annotated[int, Field(ge=0, lt=2**32, strict=True)] | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**32), BeforeValidator(_a_number)] | None = None
     hyperparameters: Hyperparameters | None = Field(
         None, description="The older place; `method`'s go before."
     )

@@ -34,6 +34,7 @@ After = Annotated[str | None, Query(max_length=100, description="The last id of 
 ManyFiles = Annotated[int, Query(ge=1, le=10_000)]
 Reader = Annotated[Caller, needs("datasets:read")]
 Writer = Annotated[Caller, needs("datasets:write")]
+_ROW = r'\{"[a-z]+": "[ !#-[^-~]*"\}'  # the least of what is taken
 _BODY: dict[str, Any] = {
     "type": "object",
     "required": ["file", "purpose"],
@@ -42,8 +43,8 @@ _BODY: dict[str, Any] = {
             "type": "string",
             "contentMediaType": "application/jsonl",
             "description": "JSON lines: an object with at least one field on each.",
-            "minLength": 10,
-            "pattern": r'^(\{"[a-z]+": "[ !#-[^-~]*"\}\n)+$',
+            "minLength": 9,
+            "pattern": rf"^{_ROW}(\n{_ROW})*\n?$",
         },
         "purpose": {"const": PURPOSE},
     },

@@ -16,6 +16,7 @@ from api.cursor_pages import jobs_after
 from api.dialects.openai_sdk.bodies import TuningBody, TuningJob
 from api.dialects.openai_sdk.words import checkpoint_in_words, event_in_words, job_in_words, listed
 from api.given import Open, object_in, shape_of
+from api.job_asking import launch
 from api.job_history import errors_of, events_after
 from api.metric_reads import Wanted, points
 from api.openapi_words import OWN_WORDS
@@ -24,7 +25,6 @@ from api.problems import Problem
 from api.resuming import resume
 from api.routes.job_life import pause
 from api.routes.jobs import cancel
-from api.routes.ml import launch
 from api.strict_json import StrictRoute
 from tuneyard.shapes import JobEventKind, JobKind, JobStatus, NewJob, Resume
 

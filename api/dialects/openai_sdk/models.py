@@ -12,7 +12,7 @@ from api.given import Open
 from api.known_models import aliases_in_use, model_of, newest_models
 from api.problems import Problem
 from api.strict_json import StrictRoute
-from api.tables import ModelAlias
+from api.tables import Artifact, ModelAlias
 
 router = APIRouter(prefix="/v1/models", tags=["OpenAI"], route_class=StrictRoute)
 
@@ -26,7 +26,7 @@ Deleter = Annotated[Caller, needs("artifacts:write")]
 def list_models(caller: Reader, database: DatabaseDep) -> Open:
     """Aliases, then the newest thousand of the models, the newest first; each base once."""
     with database.reading() as session:
-        rows = [
+        rows: list[Artifact | ModelAlias] = [
             *aliases_in_use(session, caller.workspace_id),
             *newest_models(session, caller.workspace_id, MOST),
         ]
