@@ -7,9 +7,10 @@ from sqlmodel import Session, col
 
 from api.access.audit import record_event
 from api.access.caller import Caller, JobCaller
-from api.access.owned import lock_job, owned
+from api.access.owned import every_job, lock_job, owned
 from api.database import Database
 from api.job_history import note, note_errors
+from api.job_removal import remove_if_over
 from api.lifecycle import ENDINGS, Event, when_lost
 from api.moves import await_run, move
 from api.tables import Job, now
@@ -41,6 +42,17 @@ def apply_end(session: Session, who: Caller | JobCaller, job: Job, end: JobEnd) 
     message = f"Paused by {by}" if paused else f"Ended as {job.status} by {by}"
     note_errors(session, job, kind, message, _errors(job, end), status=job.status)
     record_event(session, who, "job.paused" if paused else "job.ended", "job", job.id, status=job.status)
+    remove_if_over(session, job)
+
+
+def ask_cancel(session: Session, who: Caller, job: Job) -> None:
+    """Cancel a locked job; one that a run works on is cancelled once that has heard of it."""
+    before = job.status
+    move(job, Event.CANCEL)
+    if job.status != before:
+        kind = JobEventKind.ENDED if job.status == JobStatus.CANCELLED else JobEventKind.CANCEL_ASKED
+        note(session, job, kind, f"Cancelled by {who.name}", status=job.status)
+        record_event(session, who, "job.cancelled", "job", job.id, status=job.status)
 
 
 def _errors(job: Job, end: JobEnd) -> Sequence[NewJobError]:
@@ -82,7 +94,7 @@ def overdue_jobs(session: Session, workspace_id: int) -> list[Job]:
 
 def silent_jobs(session: Session, workspace_id: int, silence: timedelta) -> list[Job]:
     """The workspace's jobs whose runs have not been heard of for so long."""
-    query = owned(Job, workspace_id).where(col(Job.status).in_(AT_WORK)).order_by(col(Job.pk))
+    query = every_job(workspace_id).where(col(Job.status).in_(AT_WORK)).order_by(col(Job.pk))
     return [job for job in session.exec(query) if is_silent(job, silence)]
 
 
@@ -129,6 +141,7 @@ def close_lost(session: Session, who: Caller, job: Job, reason: str, *, handed_b
     record_event(
         session, who, "job.lost", "job", job.id, status=job.status, attempt=job.attempt, reason=reason
     )
+    remove_if_over(session, job)
 
 
 def _restarts_left(job: Job) -> int:

@@ -68,6 +68,7 @@ def _description(app: FastAPI) -> dict[str, Any]:
             _leave_null_out(operation)
     _name_permissions(schemas)
     _join_config_fields(schemas["FinetuneConfig"])
+    _join_config_fields(schemas["FinetuneFields"])
     return document
 
 

@@ -109,7 +109,17 @@ class Forbidden(ApiError):
 
 
 class NotFound(ApiError):
-    """404."""
+    """404. Where it is the path that is not there, `nearest` names the endpoints that are most like it."""
+
+    @property
+    def nearest(self) -> list[str]:
+        """`GET /api/v1/jobs`, …: the best first; the message names them too."""
+        found = self.problem.get("nearest")
+        return [
+            f"{one.get('method')} {one.get('path')}"
+            for one in (found if isinstance(found, list) else [])
+            if isinstance(one, dict)
+        ]
 
 
 class Conflict(ApiError):
