@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 import orjson
-from sqlalchemy import JSON, Select, String, Text, bindparam, func, literal_column, type_coerce
+from sqlalchemy import JSON, Select, String, Text, bindparam, func, or_, type_coerce
 from sqlalchemy import cast as as_type
 from sqlalchemy import select as columns
 
@@ -44,8 +44,8 @@ _EMPTY = {name: b"[]" if name in ("gpu_uuids", "pids") else b"{}" for name in _O
 _WAITING = (
     columns(_TABLE.columns["pk"])
     .where(_TABLE.columns["workspace_id"] == bindparam("workspace_id"))
-    .where(_TABLE.columns["kind"].in_([literal_column(f"'{kind.value}'") for kind in JobKind]))
-    .where(_TABLE.columns["status"].in_([literal_column(f"'{status.value}'") for status in WAITING]))
+    .where(or_(*(_TABLE.columns["kind"] == kind.value for kind in JobKind)))
+    .where(or_(*(_TABLE.columns["status"] == status.value for status in WAITING)))
     .order_by(_TABLE.columns["pk"])
 )
 
