@@ -41,8 +41,8 @@ def remove_if_over(session: Session, job: Job) -> None:
 
 
 def _demand_no_promotion(session: Session, job: Job) -> None:
-    said = AliasMove.evidence  # type: ignore[attr-defined]
-    resting = or_(*(said[side].as_string() == job.id for side in ("baseline", "candidate")))  # type: ignore[index]
+    said = AliasMove.evidence
+    resting = or_(*(said[side].as_string() == job.id for side in ("baseline", "candidate")))
     move = session.exec(owned(AliasMove, job.workspace_id).where(resting)).first()
     if move is not None:
         raise Problem(

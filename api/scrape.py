@@ -72,7 +72,7 @@ class Workspace(Collector):
 
     def _deleted(self, kinds: Sequence[JobKind]) -> int:
         """A counter does not go back. Older events of deleted tests do not say their kind."""
-        kind = AuditEvent.details["kind"].as_string()  # type: ignore[attr-defined]
+        kind = AuditEvent.details["kind"].as_string()
         named = kind.in_([each.value for each in kinds])
         if JobKind.BATCH_TEST in kinds:
             named |= (col(AuditEvent.action) == "test.deleted") & kind.is_(None)

@@ -77,7 +77,7 @@ def test_a_list_is_read_by_page_and_size_together(office: Office, kind: str) -> 
     assert [(page["total"], page["page"], page["size"], page["pages"]) for page in pages] == [
         (5, number, 2, 3) for number in (1, 2, 3, 4)
     ]
-    for query, status in (("page=1", 400), ("size=1", 400), ("page=0&size=1", 422), ("page=1&size=101", 422)):
+    for query, status in (("page=1", 409), ("size=1", 409), ("page=0&size=1", 422), ("page=1&size=101", 422)):
         assert office.call("GET", f"{V1}/{kind}?{query}", key).status_code == status
     assert read(office, f"{kind}?limit=2", key)["limit"] == 2
 
@@ -137,8 +137,8 @@ def test_a_config_has_the_artifacts_that_are_linked_to_it(any_office: Office) ->
     assert [say("link", root), say("link", root), say("link", "none"), say("unlink", "none")] == [
         204,
         204,
-        400,
-        400,
+        404,
+        404,
     ]
     assert [one["id"] for one in read(any_office, f"configs/{config}/$artifacts", key)] == [root]
     assert read(any_office, f"artifacts/{child_id}/$config", key)["id"] == config

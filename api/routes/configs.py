@@ -87,7 +87,7 @@ def _said(new: Keeping) -> dict[str, Any]:
     return {"kind": new.kind, "name": new.name, "tags": new.tags, "data": data}
 
 
-@router.get("", responses={400: {}})
+@router.get("", responses={409: {}})
 def list_configs(
     caller: Reader,
     database: DatabaseDep,

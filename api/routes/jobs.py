@@ -147,7 +147,7 @@ def _test_run(session: Session, job: tables.Job) -> tables.TestRun:
     return tables.TestRun(job_pk=job.pk, workspace_id=job.workspace_id, suite=suite, suite_id=suite_id)
 
 
-@router.get("", responses={400: {}})
+@router.get("", responses={409: {}})
 def list_jobs(
     request: Request,
     caller: Annotated[Caller, needs("jobs:read")],
@@ -168,7 +168,7 @@ def list_jobs(
         limit, offset = MANY, 0
     with database.reading() as session:
         rows = jobs_page(session, caller, statuses, kind, flow_run_id, limit, offset)
-        found = Page(
+        found: Page[Job] = Page(
             items=shown_jobs(session, rows.items), **rows.model_dump(include={"total", "limit", "offset"})
         )
     return listed(request, found, numbers, bare=status_filter is not None)

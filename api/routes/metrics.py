@@ -29,8 +29,8 @@ from api.metric_formats import (
 )
 from api.metric_reads import Wanted, chart, chunks, points, total
 from api.metric_store import MetricStore
-from api.problems import FORM
 from api.strict_json import BrokenJson
+from tuneyard.config_words import FORM
 from tuneyard.shapes import (
     MetricBatch,
     MetricBuckets,
