@@ -24,6 +24,7 @@ from tuneyard.shapes import Started
 ML, ARTIFACTS = "/api/v1/ml", "/api/v1/artifacts"
 TRAIN, PREDICT, VALIDATE = f"{ML}/$train", f"{ML}/$predict", f"{ML}/$validate"
 TABLE = {"columns": ["a", "b"], "data": [[1, 2], [3, 4.5]]}
+GONE = "01K7CXYHJ7BR4E87VVTG8FNBMC"  # an id as we make them, of nothing
 ONE = {"name": "m", "uri": "/m", "size_bytes": 1}
 FITTED = {"kind": "tabular", "details": {"features": ["a"]}}
 
@@ -97,15 +98,16 @@ def test_rows_that_are_no_table_are_refused_before_anything_is_kept(
         (PREDICT, {"artifact_id": model, "future": TABLE, "historic": data}),
     ):
         answer = asked(yard, path, body)
-        assert (answer.status_code, answer.json()["detail"]) == (400, said)
+        assert (answer.status_code, answer.json()["detail"]) == (409, said)
     assert yard.call("GET", "/api/v1/datasets", yard.key("training")).json()["total"] == 0
     assert not prefect.asked
 
 
 def test_training_that_lacks_its_config_or_its_rows_is_refused(yard: Office, prefect: StandIn) -> None:
-    unknown = asked(yard, TRAIN, {"config_id": "gone", "data": TABLE})
-    assert (unknown.status_code, unknown.json()["detail"]) == (400, "Config not found")
-    assert asked(yard, TRAIN, {"config_id": "gone"}).status_code == 404
+    for config_id, status in ((GONE, 400), ("gone", 404)):
+        unknown = asked(yard, TRAIN, {"config_id": config_id, "data": TABLE})
+        assert (unknown.status_code, unknown.json()["detail"]) == (status, "Config not found")
+        assert asked(yard, TRAIN, {"config_id": config_id}).status_code == 404
     without = asked(yard, TRAIN, {"config_id": new_config(yard)})
     assert (without.status_code, without.json()["errors"][0]["field"]) == (409, "config.dataset")
     for config, field in (({"method": "tabular", "targe": 1}, "targe"), ({"dataset": "d"}, "model")):
@@ -138,9 +140,10 @@ def test_no_row_to_predict_keeps_its_columns(yard: Office, prefect: StandIn) -> 
 
 def test_what_is_no_model_predicts_nothing(yard: Office, prefect: StandIn) -> None:
     report = new_model(yard, kind="report")
-    for model, said in (("gone", "is not recorded here"), (report, "is a report, not a model")):
+    missing, other = "is not recorded here", "is a report, not a model"
+    for model, status, said in ((GONE, 400, missing), ("gone", 404, missing), (report, 400, other)):
         answer = asked(yard, PREDICT, {"model_artifact_id": model, "future": TABLE})
-        assert answer.status_code == 400
+        assert answer.status_code == status
         assert said in answer.json()["detail"]
         answer = asked(yard, PREDICT, {"config": {"model": f"artifact:{model}", "prompts": ["a"]}})
         assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "config.model")
@@ -214,6 +217,15 @@ def test_an_id_that_another_job_was_promised_is_taken(any_office: Office) -> Non
     mine = {"model": "m", "artifact_id": "mine", "flow_run_id": "run-1"}
     made = [any_office.call("POST", "/api/v1/jobs", any_office.key("worker"), json=mine) for _ in range(2)]
     assert [answer.status_code for answer in made] == [201, 200]
+    token = any_office.claim(made[0].json()["id"])
+    assert any_office.call("POST", ARTIFACTS, token, json=ONE).json()["id"] == "mine"
+    again = any_office.call("POST", "/api/v1/jobs", any_office.key("worker"), json=mine)
+    assert (again.status_code, again.json()["artifact_id"]) == (200, "mine")
+    other = mine | {"flow_run_id": "run-2"}
+    refused = any_office.call("POST", "/api/v1/jobs", any_office.key("worker"), json=other)
+    assert refused.status_code == 409
+    listed = any_office.call("GET", "/api/v1/jobs?flow_run_id=run-2", any_office.key("worker"))
+    assert listed.json()["total"] == 0
 
 
 def test_what_is_made_with_a_kept_config_belongs_to_it(any_office: Office) -> None:

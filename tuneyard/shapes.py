@@ -49,6 +49,7 @@ from tuneyard.values import (
     Sha256,
     Text,
     Time,
+    UpToAYear,
     Utc,
 )
 
@@ -172,7 +173,7 @@ class NewJob(Request):
     )
     config_id: ClientId | None = Field(None, description="The kept config that it was asked for with.")
     labels: Labels = Field(default_factory=dict)
-    start_within_seconds: CountFromOne | None = Field(
+    start_within_seconds: UpToAYear | None = Field(
         None, description="It expires where no run has taken it by then."
     )
 

@@ -110,11 +110,11 @@ def record_job(
         col(tables.Job.flow_run_id).is_not(None), tables.Job.flow_run_id == new.flow_run_id
     )
     taken = f"There is a job with the id {new.id} already"
-    if new.artifact_id is not None:
-        _demand_free(session, caller.workspace_id, new)
     job, is_new = record(session, job, of_run if same is None else same, taken=taken)
     if job.kind != new.kind:
         raise Problem(409, f"It is recorded as a {job.kind} job already, {job.id}")
+    if is_new and new.artifact_id is not None:
+        _demand_free(session, job)
     is_test = job.kind == JobKind.BATCH_TEST
     if is_new and is_test:
         session.add(_test_run(session, job))
@@ -124,18 +124,13 @@ def record_job(
     return job, is_new
 
 
-def _demand_free(session: Session, workspace_id: int, new: NewJob) -> None:
+def _demand_free(session: Session, job: tables.Job) -> None:
     """409 where what the job is to make would be what is there, or what another job is to make."""
-    job, artifact = tables.Job, tables.Artifact
-    given = owned(job, workspace_id).where(job.artifact_id == new.artifact_id)
-    others = [one for one in session.exec(given) if not _is_same(one, new)]
-    there = session.exec(owned(artifact, workspace_id).where(artifact.id == new.artifact_id)).first()
-    if others or (there is not None and there.job_id != new.id):
-        raise Problem(409, f"The artifact id {new.artifact_id} is taken", field="artifact_id")
-
-
-def _is_same(job: tables.Job, new: NewJob) -> bool:
-    return job.id == new.id or (new.flow_run_id is not None and job.flow_run_id == new.flow_run_id)
+    promised, artifact = owned(tables.Job, job.workspace_id), owned(tables.Artifact, job.workspace_id)
+    others = promised.where(tables.Job.artifact_id == job.artifact_id, tables.Job.pk != job.pk)
+    there = artifact.where(tables.Artifact.id == job.artifact_id)
+    if session.exec(others).first() or session.exec(there).first():
+        raise Problem(409, f"The artifact id {job.artifact_id} is taken", field="artifact_id")
 
 
 def _test_run(session: Session, job: tables.Job) -> tables.TestRun:

@@ -20,7 +20,7 @@ from api.config_checks import (
     suite_size,
 )
 from api.database import Database
-from api.given_rows import keep_rows
+from api.given_rows import keep_rows, unknown
 from api.job_asking import launch, started
 from api.launches import Launches
 from api.openapi_words import or_again
@@ -86,7 +86,7 @@ def start_training(
     """The job of what is asked for, with its run, and whether it is new.
 
     Raises:
-        Problem: 404 or 422 by field for what the record does not have; 400 for rows that are no table; else as
+        Problem: 400, 404 or 422 by field for what the record does not have; 409 for rows that are no table; else as
             `launch`.
     """
     config = _trained(database, caller, asked)
@@ -112,8 +112,8 @@ def _trained(database: Database, caller: Caller, asked: TrainRequest) -> Finetun
         with database.reading() as session:
             kept = kept_config(session, caller.workspace_id, asked.config_id or "", *kinds)
     except Problem as problem:
-        if problem.status == 404 and asked.data is not None:  # as chapkit's clients know it
-            raise Problem(400, problem.detail, field="config_id") from None
+        if problem.status == 404 and asked.data is not None:
+            raise Problem(unknown(asked.config_id or ""), problem.detail, field="config_id") from None
         raise
     return cast(FinetuneConfig | TabularConfig, kept)
 
