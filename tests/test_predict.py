@@ -190,6 +190,22 @@ def test_who_may_only_predict_sees_predictions_alone(yard: Office, prefect: Stan
     assert yard.call("POST", TRAIN, key, json={}).status_code == 403
 
 
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"model": "/models/secret", "prompts": ["hi"]},
+        {"model": "endpoint:gpt", "prompts": ["hi"]},
+        {"model": "alias:production", "dataset": "/etc/passwd"},
+        {"model": "artifact:x", "dataset": "https://127.0.0.1/rows.jsonl"},
+    ],
+)
+def test_who_may_only_predict_names_nothing_by_its_path(
+    yard: Office, prefect: StandIn, named: dict[str, Any]
+) -> None:
+    assert asked(yard, PREDICT, {"config": named}, "production").status_code == 403
+    assert not prefect.asked
+
+
 def test_what_a_job_makes_has_the_id_that_was_said_also_the_second_time(any_office: Office) -> None:
     job_id, token = any_office.claimed_job()
     promised = any_office.job(job_id)["artifact_id"]

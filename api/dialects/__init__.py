@@ -7,14 +7,20 @@ has also `ERROR_WORDS`: path prefix -> what makes its body of our problem's, whi
 
 from importlib import import_module
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 
 def speak(app: FastAPI, name: str) -> None:
     """Serve the dialect of that name."""
     dialect = import_module(f"{__name__}.{name}")
     if router := getattr(dialect, "router", None):
-        app.include_router(router)
+        serve_directly(app, router)
     app.state.error_words |= getattr(dialect, "ERROR_WORDS", {})
     if words := getattr(dialect, "JOB_WORDS", None):
         app.state.job_words[name] = words
+
+
+def serve_directly(app: FastAPI, router: APIRouter) -> None:
+    """Its routes as the app's own. FastAPI looks for changes in every included router with each request, level by
+    level: a fifth of a small request's time."""
+    app.router.routes.extend(router.routes)

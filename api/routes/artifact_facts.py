@@ -13,7 +13,7 @@ from api.problems import Problem
 from api.routes.artifacts import find_artifact, shown
 from tuneyard.shapes import ArtifactMetadata, ExpandedArtifact, KeptConfig
 
-router = APIRouter(prefix="/artifacts/{artifact_id}", tags=["artifacts"], responses={400: {}})
+router = APIRouter(prefix="/api/v1/artifacts/{artifact_id}", tags=["artifacts"], responses={400: {}})
 Reader = Annotated[Caller, needs("artifacts:read")]
 _MODELS = ("base", "model", "adapter", "merged", "tabular")
 

@@ -20,7 +20,7 @@ from api.routes.artifacts import find_artifact
 from api.tar_layout import tar_of
 from tuneyard.shapes import ArtifactTree, KeptFile, Page
 
-router = APIRouter(prefix="/artifacts/{artifact_id}", tags=["artifacts"], responses={400: {}})
+router = APIRouter(prefix="/api/v1/artifacts/{artifact_id}", tags=["artifacts"], responses={400: {}})
 Reader = Annotated[Caller, needs("artifacts:read")]
 FileLimit = Annotated[int, Query(ge=1, le=1000)]
 

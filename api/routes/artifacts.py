@@ -22,7 +22,7 @@ from api.strict_json import StrictRoute
 from tuneyard.config_words import FORM
 from tuneyard.shapes import Artifact, NewArtifact, NewArtifactData, NumberedPage, Page
 
-router = APIRouter(prefix="/artifacts", tags=["artifacts"], route_class=StrictRoute)
+router = APIRouter(prefix="/api/v1/artifacts", tags=["artifacts"], route_class=StrictRoute)
 
 
 def _form(body: Any) -> str:

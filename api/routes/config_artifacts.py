@@ -15,7 +15,7 @@ from api.routes.configs import Reader, Writer, find_config
 from api.strict_json import StrictRoute
 from tuneyard.shapes import Artifact, LinkedArtifact
 
-router = APIRouter(prefix="/configs/{config_id}", tags=["configs"], route_class=StrictRoute)
+router = APIRouter(prefix="/api/v1/configs/{config_id}", tags=["configs"], route_class=StrictRoute)
 ManyArtifacts = Annotated[int, Query(ge=1, le=1000)]
 _LINKS = tables.ConfigArtifact.__table__  # type: ignore[attr-defined]
 

@@ -35,7 +35,7 @@ from tuneyard.shapes import (
     Page,
 )
 
-router = APIRouter(prefix="/configs", tags=["configs"], route_class=StrictRoute)
+router = APIRouter(prefix="/api/v1/configs", tags=["configs"], route_class=StrictRoute)
 
 Reader = Annotated[Caller, needs("configs:read")]
 Writer = Annotated[Caller, needs("configs:write")]

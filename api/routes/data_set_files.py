@@ -28,7 +28,7 @@ from tuneyard.data_kinds import KINDS, PACKED, ending_of, kind_of
 from tuneyard.shapes import Dataset
 from tuneyard.values import NO_NUL
 
-router = APIRouter(prefix="/datasets", tags=["datasets"])
+router = APIRouter(prefix="/api/v1/datasets", tags=["datasets"])
 _ENDINGS = "|".join(ending[1:] for ending in KINDS)
 _PACKINGS = "|".join(ending[1:] for ending in sorted(PACKED))
 FILE_NAME = rf"^[^/\\\x00-\x1f\x7f]{{0,240}}[^/\\.\x00-\x1f\x7f]\.({_ENDINGS})(\.({_PACKINGS}))?$"

@@ -17,22 +17,21 @@ from api.access.caller import Caller, JobCaller
 from api.access.door import Door
 from api.access.owned import (
     JobId,
-    Limit,
     Offset,
     find,
-    find_job_row,
     hold_job,
     job_or_own,
     lock_job,
     own_job,
     owned,
     owned_job,
-    page,
     record,
 )
-from api.askers import AskedJob, listed, words_of
+from api.access.pepper import Pepper
+from api.askers import AskedJob, in_words, listed
 from api.job_ends import apply_end, ask_cancel
 from api.job_history import note
+from api.job_rows import explained, find_job, jobs_page
 from api.lifecycle import Event
 from api.moves import await_run, begin_attempt, move
 from api.numbered_pages import NumbersDep
@@ -40,7 +39,7 @@ from api.openapi_words import or_again
 from api.operation_log import OperationLogDep
 from api.problems import Problem
 from api.strict_json import StrictRoute
-from api.waiting import shown_jobs, shown_row, waits
+from api.waiting import WAITING
 from tuneyard.keys import mint_job_token
 from tuneyard.shapes import (
     Claim,
@@ -56,10 +55,10 @@ from tuneyard.shapes import (
     Page,
 )
 
-router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=StrictRoute)
+MOST_JOBS = 1000  # on one page
+router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], route_class=StrictRoute)
 
 StatusFilter = Annotated[JobStatus, BeforeValidator(lambda text: "cancelled" if text == "canceled" else text)]
-MANY = 1000
 RunId = Annotated[str, Query(max_length=64, pattern=r"^[^\x00]*$")]
 
 
@@ -142,51 +141,41 @@ def _test_run(session: Session, job: tables.Job) -> tables.TestRun:
     return tables.TestRun(job_pk=job.pk, workspace_id=job.workspace_id, suite=suite, suite_id=suite_id)
 
 
-@router.get("", responses={409: {}})
+@router.get("", response_model=Page[Job] | NumberedPage[AskedJob] | list[AskedJob], responses={409: {}})
 def list_jobs(
     request: Request,
     caller: Annotated[Caller, needs("jobs:read")],
     database: DatabaseDep,
     numbers: NumbersDep,
     status: StatusFilter | None = None,
-    status_filter: Annotated[StatusFilter | None, Query(description="Of the newest 1000.")] = None,
+    status_filter: Annotated[StatusFilter | None, Query(description=f"Of the newest {MOST_JOBS}.")] = None,
     kind: JobKind | None = None,
     flow_run_id: RunId | None = None,
-    limit: Limit = 50,
+    limit: Annotated[int, Query(ge=1, le=MOST_JOBS)] = 50,
     offset: Offset = 0,
-) -> Page[Job] | NumberedPage[AskedJob] | list[AskedJob]:
+) -> Response:
     """The newest first. `page` and `size`, or `status_filter` alone, are answered as seed 002's clients read it."""
-    statuses = [wanted] if (wanted := status or status_filter) else None
+    wanted = {"status": status or status_filter, "kind": kind, "flow_run_id": flow_run_id}
     if numbers is not None:
         limit, offset = numbers.size, numbers.offset
     elif status_filter is not None:
-        limit, offset = MANY, 0
-    with database.reading() as session:
-        rows = jobs_page(session, caller, statuses, kind, flow_run_id, limit, offset)
-        found: Page[Job] = Page(
-            items=shown_jobs(session, rows.items), **rows.model_dump(include={"total", "limit", "offset"})
-        )
-    return listed(request, found, numbers, bare=status_filter is not None)
+        limit, offset = MOST_JOBS, 0
+    found = jobs_page(database, caller.workspace_id, limit, offset, **wanted)
+    return _json(listed(request, found, numbers, bare=status_filter is not None))
 
 
-def jobs_page(
-    session: Session,
-    caller: Caller,
-    statuses: Collection[JobStatus] | None,
-    kind: JobKind | None,
-    flow_run_id: str | None,
-    limit: int,
-    offset: int,
-) -> Page[tables.Job]:
-    """What the caller's workspace holds, newest first, narrowed by whatever is not None."""
-    query = owned(tables.Job, caller.workspace_id)
+def jobs_of(
+    caller: Caller, statuses: Collection[JobStatus] | None, kind: JobKind
+) -> SelectOfScalar[tables.Job]:
+    """What the caller's workspace holds of that kind."""
+    query = owned(tables.Job, caller.workspace_id).where(tables.Job.kind == kind.value)
     if statuses is not None:
         query = query.where(col(tables.Job.status).in_([status.value for status in statuses]))
-    if kind is not None:
-        query = query.where(tables.Job.kind == kind.value)
-    if flow_run_id is not None:
-        query = query.where(tables.Job.flow_run_id == flow_run_id)
-    return page(session, query, [col(tables.Job.pk).desc()], lambda row: row, limit, offset)
+    return query
+
+
+def _json(content: bytes) -> Response:
+    return Response(content, media_type="application/json")
 
 
 @router.get("/{job_id}", response_model=Job | AskedJob)
@@ -197,17 +186,14 @@ async def get_job(
 ) -> Response:
     """One that waits says why, and how many are before it. Who may ask for predictions alone sees those alone."""
     door: Door = request.app.state.door
-    row = await door.look_up(find_job_row, door.database, caller.workspace_id, job_id)
-    if row.kind != JobKind.PREDICT and "jobs:read" not in caller.permissions:
+    job = await door.look_up(find_job, door.database, caller.workspace_id, job_id)
+    if job["kind"] != JobKind.PREDICT and "jobs:read" not in caller.permissions:
         raise Problem(404, "Job not found")
-    shown = (
-        await run_in_threadpool(shown_row, door.database, row)
-        if waits(row)
-        else shown_row(door.database, row)
-    )
-    if words := words_of(request, shown.labels):
-        shown = words.shown(shown)
-    return Response(shown.model_dump_json(), media_type="application/json")
+    if job["status"] in WAITING:
+        content = await run_in_threadpool(explained, door.database, job, caller.workspace_id)
+    else:
+        content = explained(door.database, job, caller.workspace_id)
+    return _json(in_words(request, content))
 
 
 @router.post("/{job_id}/claim")
@@ -219,18 +205,24 @@ def claim_job(
     pepper: PepperDep,
 ) -> Claimed:
     """Take the job for a run. The token in the answer is shown once; the one before it is dead from now on."""
-    token = mint_job_token()
     with database.writing() as session:
         job = lock_job(session, found.workspace_id, found.id)
-        move(job, Event.CLAIM)
-        begin_attempt(job)
-        job.token_digest = pepper.digest(token)
-        job.host, job.pid = claim.host, claim.pid
-        job.flow_run_id = claim.flow_run_id or job.flow_run_id
-        message = f"Claimed by process {job.pid} on {job.host}"
-        note(session, job, JobEventKind.CLAIMED, message, flow_run_id=job.flow_run_id)
-        record_event(session, caller, "job.claimed", "job", job.id, attempt=job.attempt, host=job.host)
+        token = take(session, caller, job, claim, pepper)
     return Claimed(job=Job.model_validate(job), attempt=job.attempt, job_token=token)
+
+
+def take(session: Session, caller: Caller, job: tables.Job, claim: Claim, pepper: Pepper) -> str:
+    """Claim a locked job: the token of its new attempt, which is shown once."""
+    token = mint_job_token()
+    move(job, Event.CLAIM)
+    begin_attempt(job)
+    job.token_digest = pepper.digest(token)
+    job.host, job.pid = claim.host, claim.pid
+    job.flow_run_id = claim.flow_run_id or job.flow_run_id
+    message = f"Claimed by process {job.pid} on {job.host}"
+    note(session, job, JobEventKind.CLAIMED, message, flow_run_id=job.flow_run_id)
+    record_event(session, caller, "job.claimed", "job", job.id, attempt=job.attempt, host=job.host)
+    return token
 
 
 @router.patch("/{job_id}")

@@ -71,7 +71,7 @@ async def _stored(request: RawRequest) -> Response | None:
     return await keep(request, digest, request.path_params["job_id"], rows)
 
 
-router = APIRouter(prefix="/jobs/{job_id}/metrics", tags=["metrics"], route_class=ReportRoute)
+router = APIRouter(prefix="/api/v1/jobs/{job_id}/metrics", tags=["metrics"], route_class=ReportRoute)
 
 
 def _form(body: Any) -> str:

@@ -44,7 +44,7 @@ from tuneyard.shapes import (
     Validation,
 )
 
-router = APIRouter(prefix="/ml", tags=["ml"], route_class=StrictRoute)
+router = APIRouter(prefix="/api/v1/ml", tags=["ml"], route_class=StrictRoute)
 
 Writer = Annotated[Caller, needs("jobs:write")]
 Tester = Annotated[Caller, needs("tests:write")]

@@ -10,7 +10,7 @@ from api.access.auth import DatabaseDep, LaunchesDep, SettingsDep, needs
 from api.access.caller import Caller
 from api.access.owned import owned
 from api.askers import SEED_002
-from api.config_checks import ARTIFACT, MODELS, demand_known, kept_config
+from api.config_checks import ALIAS, ARTIFACT, DATASET, MODELS, demand_known, kept_config
 from api.database import Database
 from api.given_rows import demand_even, keep_rows, unknown
 from api.job_asking import launch, started
@@ -24,7 +24,7 @@ from tuneyard.batch_configs import PredictConfig
 from tuneyard.config_words import FORM
 from tuneyard.shapes import JobKind, NewJob, PredictRequest, PredictRows, Started
 
-router = APIRouter(prefix="/ml", tags=["ml"], route_class=StrictRoute)
+router = APIRouter(prefix="/api/v1/ml", tags=["ml"], route_class=StrictRoute)
 
 ROWS = {"future", "historic", "model_artifact_id", "artifact_id", "geo"}
 
@@ -56,6 +56,8 @@ def predict(
         if isinstance(asked, PredictRows)
         else asked.config or _kept(database, caller, asked.config_id or "")
     )
+    if "jobs:write" not in caller.permissions:
+        _demand_kept(config)
     new = new_prediction(
         config,
         name=asked.name,
@@ -67,6 +69,16 @@ def predict(
     if not is_new:
         response.status_code = 200
     return started(job, "Prediction job submitted", prediction=job.artifact_id)
+
+
+def _demand_kept(config: PredictConfig) -> None:
+    """403 for whatever lies elsewhere than here: a path would be one on the host that runs it."""
+    known = config.model.startswith((ARTIFACT, ALIAS)) and (config.dataset or DATASET).startswith(DATASET)
+    if not known:
+        raise Problem(
+            403,
+            "Without the permission jobs:write: a model is artifact:ID or alias:NAME, rows are dataset:ID",
+        )
 
 
 def new_prediction(
