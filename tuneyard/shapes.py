@@ -5,6 +5,7 @@ Times are UTC and carry their zone. Sizes named `_gb` are GiB (2**30 bytes), as 
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
@@ -274,7 +275,8 @@ class Job(Shape):
     @computed_field
     def updated_at(self) -> Utc:
         """When something was last heard of it."""
-        return max(time for name in SIGNS if (time := getattr(self, name)))
+        newest: datetime = max(time for name in SIGNS if (time := getattr(self, name)))
+        return newest
 
     @computed_field
     def error_traceback(self) -> str | None:

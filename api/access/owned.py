@@ -32,7 +32,7 @@ _JOB = columns(*Job.__table__.c).where(  # type: ignore[attr-defined]
 )
 # Only a cancelling job is there and deleted. Its state is in the index that counts are read from; asked of each row,
 # whether it is deleted takes a list of 100 000 jobs fourteen times as long.
-_CANCELLING = literal_column(
+_CANCELLING: Any = literal_column(
     f"'{JobStatus.CANCELLING.value}'"
 )  # job_rows.py binds what it names, and no more
 NOT_DELETED = or_(col(Job.status) != _CANCELLING, col(Job.deleted_at).is_(None))
