@@ -85,7 +85,7 @@ RESOURCES = (
     system,
     scraping,
 )
-DIALECTS = ("finetunelab", "astrid", "chapkit")
+DIALECTS = ("finetunelab", "chapkit", "astrid", "aitbc", "openai_sdk")
 
 
 def create_app(settings: Settings) -> FastAPI:

@@ -7,7 +7,8 @@ from sqlmodel import Session, col
 
 from api.access.audit import record_event
 from api.access.caller import Caller, JobCaller
-from api.access.owned import every_job
+from api.access.owned import every_job, lock_job, owned
+from api.database import Database
 from api.job_history import note, note_errors
 from api.job_removal import remove_if_over
 from api.lifecycle import ENDINGS, Event, when_lost
@@ -19,6 +20,7 @@ AT_WORK = (JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.PAUSING, JobStatus.CAN
 # A trainer of somebody's own, which has no process that we know of, sends no heartbeats: only a report every few steps,
 # which may be slow ones.
 QUIET_TRAINER = timedelta(minutes=30)
+EXPIRED = "expired"  # the `end_asked` of a job that no run took in time
 
 
 def apply_end(session: Session, who: Caller | JobCaller, job: Job, end: JobEnd) -> None:
@@ -60,6 +62,34 @@ def _errors(job: Job, end: JobEnd) -> Sequence[NewJobError]:
     if job.status == JobStatus.CANCELLED:
         return [NewJobError(kind="cancelled", message=end.error or "The job was cancelled")]
     return [NewJobError(kind="work_failed", message=end.error or "The run gave no reason")]
+
+
+def is_overdue(job: Job) -> bool:
+    """Whether a job waits whose time for a run to take it is over."""
+    awaited = job.status == JobStatus.PENDING and job.attempt == 0
+    return awaited and job.expires_at is not None and job.expires_at <= now()
+
+
+def end_overdue(database: Database, who: Caller, found: Job) -> Job:
+    """The job; it has failed now if it was overdue."""
+    if not is_overdue(found):
+        return found
+    with database.writing() as session:
+        job = lock_job(session, found.workspace_id, found.id)
+        if is_overdue(job) and job.expires_at is not None:
+            seconds = round((job.expires_at - job.created_at).total_seconds())
+            error = f"It expired: no run took it within {seconds} s"
+            apply_end(session, who, job, JobEnd(status="failed", error=error))
+            job.end_asked = EXPIRED
+    return job
+
+
+def overdue_jobs(session: Session, workspace_id: int) -> list[Job]:
+    """The workspace's jobs that no run took in time."""
+    late = owned(Job, workspace_id).where(
+        Job.status == JobStatus.PENDING, Job.attempt == 0, col(Job.expires_at) <= now()
+    )
+    return list(session.exec(late.order_by(col(Job.pk))))
 
 
 def silent_jobs(session: Session, workspace_id: int, silence: timedelta) -> list[Job]:

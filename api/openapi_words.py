@@ -24,6 +24,7 @@ REFUSALS = {
     413: "Larger than is taken.",
     416: "No such part: `Content-Range` says how much there is.",
     422: "Not in the form that is described here; `errors` names each field.",
+    425: "Not ready yet: ask again.",
     429: "Too many requests: `Retry-After` says when to come again.",
     502: "Prefect, which runs the work, does not answer.",
     503: "The database is locked or away: come again.",
@@ -67,6 +68,7 @@ def _description(app: FastAPI) -> dict[str, Any]:
             _leave_null_out(operation)
     _name_permissions(schemas)
     _join_config_fields(schemas["FinetuneConfig"])
+    _join_config_fields(schemas["FinetuneFields"])
     return document
 
 

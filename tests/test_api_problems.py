@@ -47,7 +47,7 @@ def test_every_error_is_one_problem(office: Office, method: str, path: str, stat
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
     body = answer.json()
-    assert body.keys() - {"errors"} == MEMBERS
+    assert body.keys() - {"errors", "nearest"} == MEMBERS
     assert (body["status"], body["instance"], body["error"]) == (status, path.split("?")[0], body["detail"])
     assert body["request_id"] == answer.headers["X-Request-ID"]
     assert len(body["request_id"]) == 26

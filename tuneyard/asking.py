@@ -50,6 +50,10 @@ class Asking:
             name: In place of the config's own.
             job_id: An id of yours; default: a new one.
             data: Rows to train on, in place of the config's `dataset`.
+
+        Example:
+            config = FinetuneConfig(model="org/base", dataset="rows.jsonl", epochs=2)
+            job = client.jobs.train(config, name="nightly")
         """
         if isinstance(config, TabularConfig):  # only what was set is sent, and its method says what it is
             config = config.model_copy(update={"method": config.method})
@@ -70,6 +74,11 @@ class Asking:
 
         Args:
             config: What to do; or `config_id`, one that is kept; or `rows`, a model that is an artifact and its input.
+
+        Example:
+            config = PredictConfig(model="org/base", prompts=["What is 2 + 2?"])
+            started = client.jobs.predict(config)
+            print(started.prediction_artifact_id)
         """
         named = _asked(name=name) | {"id": job_id or fresh_id()}
         body = (
@@ -87,7 +96,11 @@ class Asking:
         *,
         config_id: str | None = None,
     ) -> Started:
-        """Have an adapter added into its base model, as `train` has a model trained."""
+        """Have an adapter added into its base model, as `train` has a model trained.
+
+        Example:
+            job = client.jobs.merge(MergeConfig(artifact=adapter_id))
+        """
         body = MergeRequest(**_asked(config=config, config_id=config_id, name=name), id=job_id or fresh_id())
         return self._wire.ask(Started, "POST", "/api/v1/ml/$merge", body)
 
@@ -99,7 +112,12 @@ class Asking:
         *,
         config_id: str | None = None,
     ) -> Started:
-        """Have a model fine-tuned, tested and, where it is better, promoted, as `train` has one trained."""
+        """Have a model fine-tuned, tested and, where it is better, promoted, as `train` has one trained.
+
+        Example:
+            config = {"finetune": {"model": "org/base", "dataset": "rows.jsonl"}, "test": {"suite": suite_id}}
+            job = client.jobs.pipeline(PipelineConfig.model_validate(config))
+        """
         body = PipelineRequest(
             **_asked(config=config, config_id=config_id, name=name), id=job_id or fresh_id()
         )
@@ -118,6 +136,10 @@ class Asking:
 
         Args:
             kind: What it is a config of; default: a fine-tune.
+
+        Example:
+            found = client.jobs.validate({"model": "org/base", "dataset": "rows.jsonl", "epochs": 0})
+            print([fault.message for fault in found.diagnostics])
         """
         body = ValidateRequest(**_asked(config=config, config_id=config_id, kind=kind), run=run)
         return self._wire.ask(Validation, "POST", "/api/v1/ml/$validate", body)

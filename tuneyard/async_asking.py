@@ -49,6 +49,10 @@ class AsyncAsking:
             name: In place of the config's own.
             job_id: An id of yours; default: a new one.
             data: Rows to train on, in place of the config's `dataset`.
+
+        Example:
+            config = FinetuneConfig(model="org/base", dataset="rows.jsonl", epochs=2)
+            job = await client.jobs.train(config, name="nightly")
         """
         if isinstance(config, TabularConfig):  # only what was set is sent, and its method says what it is
             config = config.model_copy(update={"method": config.method})
@@ -69,6 +73,11 @@ class AsyncAsking:
 
         Args:
             config: What to do; or `config_id`, one that is kept; or `rows`, a model that is an artifact and its input.
+
+        Example:
+            config = PredictConfig(model="org/base", prompts=["What is 2 + 2?"])
+            started = await client.jobs.predict(config)
+            print(started.prediction_artifact_id)
         """
         named = _asked(name=name) | {"id": job_id or fresh_id()}
         body = (
@@ -86,7 +95,11 @@ class AsyncAsking:
         *,
         config_id: str | None = None,
     ) -> Started:
-        """Have an adapter added into its base model, as `train` has a model trained."""
+        """Have an adapter added into its base model, as `train` has a model trained.
+
+        Example:
+            job = await client.jobs.merge(MergeConfig(artifact=adapter_id))
+        """
         body = MergeRequest(**_asked(config=config, config_id=config_id, name=name), id=job_id or fresh_id())
         return await self._wire.ask(Started, "POST", "/api/v1/ml/$merge", body)
 
@@ -98,7 +111,12 @@ class AsyncAsking:
         *,
         config_id: str | None = None,
     ) -> Started:
-        """Have a model fine-tuned, tested and, where it is better, promoted, as `train` has one trained."""
+        """Have a model fine-tuned, tested and, where it is better, promoted, as `train` has one trained.
+
+        Example:
+            config = {"finetune": {"model": "org/base", "dataset": "rows.jsonl"}, "test": {"suite": suite_id}}
+            job = await client.jobs.pipeline(PipelineConfig.model_validate(config))
+        """
         body = PipelineRequest(
             **_asked(config=config, config_id=config_id, name=name), id=job_id or fresh_id()
         )
@@ -117,6 +135,10 @@ class AsyncAsking:
 
         Args:
             kind: What it is a config of; default: a fine-tune.
+
+        Example:
+            found = await client.jobs.validate({"model": "org/base", "dataset": "rows.jsonl", "epochs": 0})
+            print([fault.message for fault in found.diagnostics])
         """
         body = ValidateRequest(**_asked(config=config, config_id=config_id, kind=kind), run=run)
         return await self._wire.ask(Validation, "POST", "/api/v1/ml/$validate", body)

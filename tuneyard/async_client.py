@@ -11,7 +11,7 @@ pydantic's `ValidationError`. The first answer to a key that is about to expire 
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import httpx
 
@@ -24,6 +24,8 @@ from tuneyard.async_jobs import AsyncJobs
 from tuneyard.async_kept import AsyncArtifacts, AsyncDatasets
 from tuneyard.async_kept_configs import AsyncConfigs
 from tuneyard.async_metrics import AsyncMetrics
+from tuneyard.async_models import AsyncModels
+from tuneyard.async_submissions import AsyncSubmissions
 from tuneyard.async_wire import AsyncWire
 from tuneyard.errors import Unavailable
 from tuneyard.shapes import (
@@ -66,10 +68,12 @@ class AsyncClient:
         self.metrics = AsyncMetrics(self._wire)
         self.datasets = AsyncDatasets(self._wire)
         self.artifacts = AsyncArtifacts(self._wire)
+        self.models = AsyncModels(self._wire)
         self.configs = AsyncConfigs(self._wire)
         self.aliases = AsyncAliases(self._wire)
         self.suites = AsyncSuites(self._wire)
         self.tests = AsyncTests(self._wire)
+        self.submissions = AsyncSubmissions(self._wire)
         self.gpus = AsyncGpus(self._wire)
         self.keys = AsyncKeys(self._wire)
         self.users = AsyncUsers(self._wire)
@@ -91,6 +95,9 @@ class AsyncClient:
 
         Raises:
             BadInput: There is no key, or it was stored for another address; the message says what to do.
+
+        Example:
+            client = AsyncClient.from_env()
         """
         door = credentials.chosen(base_url)
         return cls(
@@ -103,7 +110,11 @@ class AsyncClient:
         )
 
     async def health(self) -> Health:
-        """Whether the API and what it needs are well; asks for no key. `unhealthy` is an answer, not an error."""
+        """Whether the API and what it needs are well; asks for no key. `unhealthy` is an answer, not an error.
+
+        Example:
+            assert (await client.health()).status == "healthy"
+        """
         try:
             return await self._wire.ask(Health, "GET", "/health")
         except Unavailable as trouble:
@@ -112,9 +123,27 @@ class AsyncClient:
             return Health.model_validate(trouble.problem)
 
     async def system(self) -> System:
+        """Where the API runs, and its version.
+
+        Example:
+            print((await client.system()).tuneyard_version)
+        """
         return await self._wire.ask(System, "GET", "/api/v1/system")
 
+    async def openapi(self) -> dict[str, Any]:
+        """What the server describes of itself, as OpenAPI; asks for no key.
+
+        Example:
+            print(sorted((await client.openapi())["paths"]))
+        """
+        return await self._wire.ask(dict[str, Any], "GET", "/openapi.json")
+
     async def aclose(self) -> None:
+        """Let go of its connections.
+
+        Example:
+            await client.aclose()
+        """
         await self._wire.http.aclose()
 
     async def __aenter__(self) -> Self:

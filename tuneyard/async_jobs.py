@@ -46,7 +46,11 @@ class AsyncJobs(AsyncAsking, AsyncFollowing):
     """Fine-tunes and batch tests, as work that is claimed, reported on and ended."""
 
     async def create(self, new: NewJob) -> Job:
-        """Record a job; the same `flow_run_id` again answers the job that is there."""
+        """Record a job; the same `flow_run_id` again answers the job that is there.
+
+        Example:
+            job = await client.jobs.create(NewJob(model="my-model", name="by hand"))
+        """
         return await self._wire.ask(Job, "POST", "/api/v1/jobs", new)
 
     async def list(
@@ -57,7 +61,12 @@ class AsyncJobs(AsyncAsking, AsyncFollowing):
         limit: int = 50,
         offset: int = 0,
     ) -> Page[Job]:
-        """One page, newest first; `limit` is at most 100."""
+        """One page, newest first; `limit` is at most 100.
+
+        Example:
+            page = await client.jobs.list(status="running", limit=10)
+            print(page.total, [job.name for job in page.items])
+        """
         params = {
             "status": status,
             "kind": kind,
@@ -77,6 +86,9 @@ class AsyncJobs(AsyncAsking, AsyncFollowing):
         """Every job, newest first, each once, also while new ones come in.
 
         Under `status`, a job whose status changes between two pages can push another past the reader.
+
+        Example:
+            print([job.name async for job in client.jobs.iter(status="running")])
         """
         seen: set[str] = set()
         offset = 0
@@ -91,19 +103,37 @@ class AsyncJobs(AsyncAsking, AsyncFollowing):
                 return
 
     async def gpu(self, job_id: str) -> JobGpu:
-        """What the job has had of cards: hours, use, energy, memory and cost."""
+        """What the job has had of cards: hours, use, energy, memory and cost.
+
+        Example:
+            print((await client.jobs.gpu(job_id)).gpu_hours)
+        """
         return await self._wire.ask(JobGpu, "GET", object_path("jobs", job_id, "gpu"))
 
     async def claim(self, job_id: str, claim: Claim) -> Claimed:
-        """Take the job for a new attempt; the job token before it is dead."""
+        """Take the job for a new attempt; the job token before it is dead.
+
+        Example:
+            taken = await client.jobs.claim(job_id, Claim(host="gpu-1", pid=4711))
+            own = AsyncClient(client.base_url, job_token=taken.job_token)
+        """
         return await self._wire.ask(Claimed, "POST", object_path("jobs", job_id, "claim"), claim)
 
     async def update(self, job_id: str, facts: JobFacts) -> Job:
-        """Tell what the run has learned; needs the job token."""
+        """Tell what the run has learned; needs the job token.
+
+        Example:
+            await run.jobs.update(job_id, JobFacts(stage="reading rows", total_steps=500))
+        """
         return await self._wire.ask(Job, "PATCH", object_path("jobs", job_id), facts, as_job=True)
 
     async def heartbeat(self, job_id: str, beat: Heartbeat) -> Beat:
-        """Say that the run is alive, and read whether it is to go on; needs the job token."""
+        """Say that the run is alive, and read whether it is to go on; needs the job token.
+
+        Example:
+            beat = await run.jobs.heartbeat(job_id, Heartbeat(pids=[4711]))
+            print(beat.job_status)  # cancelling, pausing: stop
+        """
         return await self._wire.ask(Beat, "POST", object_path("jobs", job_id, "heartbeat"), beat, as_job=True)
 
     async def add_events(
@@ -113,6 +143,9 @@ class AsyncJobs(AsyncAsking, AsyncFollowing):
 
         Args:
             patience: Seconds of retrying, in place of the client's.
+
+        Example:
+            await run.jobs.add_events(job_id, [NewJobEvent(kind="checkpoint", message="saved", step=500)])
         """
         path = object_path("jobs", job_id, "events")
         body = JobEventBatch(events=[*events])
@@ -125,6 +158,10 @@ class AsyncJobs(AsyncAsking, AsyncFollowing):
 
         Args:
             patience: Seconds of retrying, in place of the client's.
+
+        Example:
+            line = NewLogLine(number=0, at=datetime.now(UTC), text="begun")
+            await run.jobs.add_lines(job_id, [line])
         """
         path = object_path("jobs", job_id, "logs")
         body = LogBatch(lines=[*lines])
@@ -137,6 +174,10 @@ class AsyncJobs(AsyncAsking, AsyncFollowing):
 
         Args:
             patience: Seconds of retrying, in place of the client's.
+
+        Example:
+            answer = NewPrediction(prompt_index=0, step=500, prompt="2 + 2?", response="4", passed=True)
+            await run.jobs.add_predictions(job_id, [answer])
         """
         path = object_path("jobs", job_id, "predictions")
         body = PredictionBatch(predictions=[*predictions])
@@ -145,43 +186,81 @@ class AsyncJobs(AsyncAsking, AsyncFollowing):
     async def predictions(
         self, job_id: str, step: int | None = None, limit: int = 100, offset: int = 0
     ) -> Page[Prediction]:
-        """One page of what a model in training answered, by step, then prompt; `limit` is at most 1000."""
+        """One page of what a model in training answered, by step, then prompt; `limit` is at most 1000.
+
+        Example:
+            for answer in (await client.jobs.predictions(job_id, step=500)).items:
+                print(answer.prompt, answer.response)
+        """
         path = object_path("jobs", job_id, "predictions")
         params = {"step": step, "limit": limit, "offset": offset}
         return await self._wire.ask(Page[Prediction], "GET", path, params=params)
 
     async def close_lost(self, asked: CloseLost) -> JobList:
-        """Close the jobs whose runs are dead; those that are `pending` without a `flow_run_id` wait for the caller."""
+        """Close the jobs whose runs are dead; those that are `pending` without a `flow_run_id` wait for the caller.
+
+        Example:
+            await client.jobs.close_lost(CloseLost(silent_seconds=3600))
+        """
         return await self._wire.ask(JobList, "POST", "/api/v1/jobs/$close-lost", asked)
 
     async def launched(self, job_id: str, launched: Launched) -> Job:
-        """Say which run was made for a pending job."""
+        """Say which run was made for a pending job.
+
+        Example:
+            await client.jobs.launched(job_id, Launched(run_key=run_key, flow_run_id=flow_run_id))
+        """
         return await self._wire.ask(Job, "POST", object_path("jobs", job_id, "launched"), launched)
 
     async def cancel(self, job_id: str) -> Job:
-        """Ask for the end of the job; one that runs is `cancelling` until its run has stopped."""
+        """Ask for the end of the job; one that runs is `cancelling` until its run has stopped.
+
+        Example:
+            print((await client.jobs.cancel(job_id)).status)
+        """
         return await self._wire.ask(Job, "POST", object_path("jobs", job_id, "cancel"))
 
     async def delete(self, job_id: str) -> None:
-        """Delete the job and all that was reported of it; a run that is at work on it stops. What it made stays."""
+        """Delete the job and all that was reported of it; a run that is at work on it stops. What it made stays.
+
+        Example:
+            await client.jobs.delete(job_id)
+        """
         await self._wire.tell("DELETE", object_path("jobs", job_id))
 
     async def pause(self, job_id: str) -> Job:
-        """Ask for a pause; one that trains is `pausing` until its run has saved a checkpoint."""
+        """Ask for a pause; one that trains is `pausing` until its run has saved a checkpoint.
+
+        Example:
+            print((await client.jobs.pause(job_id)).status)
+        """
         return await self._wire.ask(Job, "POST", object_path("jobs", job_id, "pause"))
 
     async def resume(self, job_id: str, resume: Resume | None = None) -> Job:
-        """Let a paused, failed or cancelled job go on, in a new run."""
+        """Let a paused, failed or cancelled job go on, in a new run.
+
+        Example:
+            job = await client.jobs.resume(job_id, Resume(config={"epochs": 3}))
+        """
         return await self._wire.ask(Job, "POST", object_path("jobs", job_id, "resume"), resume)
 
     async def end(self, job_id: str, end: JobEnd) -> Job:
-        """End the job. Read the answer's status: a job that was being cancelled does not end `completed`."""
+        """End the job. Read the answer's status: a job that was being cancelled does not end `completed`.
+
+        Example:
+            await run.jobs.end(job_id, JobEnd(status="completed", result={"rows": 100}))
+        """
         return await self._wire.ask(Job, "POST", object_path("jobs", job_id, "end"), end)
 
     async def events(
         self, job_id: str, kind: JobEventKind | str | None = None, limit: int = 100, offset: int = 0
     ) -> Page[JobEvent]:
-        """One page, oldest first; `limit` is at most 1000."""
+        """One page, oldest first; `limit` is at most 1000.
+
+        Example:
+            for event in (await client.jobs.events(job_id, kind="checkpoint")).items:
+                print(event.at, event.step, event.message)
+        """
         params = {"kind": kind, "limit": limit, "offset": offset}
         return await self._wire.ask(
             Page[JobEvent], "GET", object_path("jobs", job_id, "events"), params=params
@@ -200,11 +279,20 @@ class AsyncJobs(AsyncAsking, AsyncFollowing):
         Args:
             after: Only lines after this moment.
             level: Only lines of this level and graver ones.
+
+        Example:
+            for line in (await client.jobs.logs(job_id, level="warning")).items:
+                print(line.at, line.text)
         """
         moment = after.isoformat() if after else None
         params = {"after": moment, "level": level, "limit": limit, "offset": offset}
         return await self._wire.ask(Page[LogLine], "GET", object_path("jobs", job_id, "logs"), params=params)
 
     async def errors(self, job_id: str) -> Errors:
-        """Whatever went wrong, of all attempts, oldest first."""
+        """Whatever went wrong, of all attempts, oldest first.
+
+        Example:
+            for error in await client.jobs.errors(job_id):
+                print(error.file, error.line, error.message, error.hint)
+        """
         return await self._wire.ask(Errors, "GET", object_path("jobs", job_id, "errors"))

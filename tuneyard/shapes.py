@@ -118,6 +118,12 @@ class Page(Shape, Generic[Item]):
     limit: int
     offset: int
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from tuneyard.notebook import page_html
+
+        return page_html(self.items, self.total, self.offset)
+
 
 class NumberedPage(Shape, Generic[Item]):
     """The same where `page` and `size` were asked for: `page` counts from 1 to `pages`."""
@@ -255,6 +261,12 @@ class Job(Shape):
     config_id: str | None = Field(None, description="The kept config that it was asked for with.")
     labels: dict[str, str] = Field(default_factory=dict, description="The asker's own words about it.")
     expires_at: Utc | None = Field(None, description="Until when a run has to take it.")
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from tuneyard.notebook import work_html
+
+        return work_html(self)
 
     @field_validator("result", mode="before")
     @classmethod
@@ -1289,6 +1301,11 @@ class FieldProblem(Shape):
     message: str
 
 
+class Endpoint(Shape):
+    method: str
+    path: str
+
+
 class Problem(Shape):
     """Every error answer: RFC 9457's members, which request it was, and `errors` where fields are refused."""
 
@@ -1300,8 +1317,13 @@ class Problem(Shape):
     detail: str
     instance: str = Field(description="The path that was asked for.")
     request_id: str = Field(description="As in X-Request-ID, and in the server's log.")
-    error: str = Field(description="The same as `detail`.")
+    error: str | dict[str, Any] = Field(
+        description="The same as `detail`; an object where clients of another system read one."
+    )
     errors: list[FieldProblem] | None = None
+    nearest: list[Endpoint] | None = Field(
+        None, description="Where there is no such path: those most like it."
+    )
 
 
 class Health(Shape):

@@ -117,7 +117,7 @@ ROLES: dict[str, frozenset[str]] = {
     "member": _EVERYTHING - _ADMINISTRATION - _WORK | {"keys:own"},
     "viewer": _READING | {"keys:own"},
     "client": SCOPES["training"] | SCOPES["testing"] | SCOPES["production"],
-    "miner": SCOPES["worker"],
+    "miner": SCOPES["worker"] - {"predictions:write"},  # it answers what clients ask, and asks nothing itself
     "service": SCOPES["training"] | SCOPES["testing"] | {"artifacts:write"},  # all that seed 002's guide does
 }
 

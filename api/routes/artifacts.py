@@ -54,8 +54,9 @@ def create_artifact(
         said = new.model_dump(exclude={"id"}) | {"identity": identity}
         earlier = _of_earlier_attempt(session, job, new)
         if earlier is not None:
-            _tell_anew(earlier, said)
-            record_event(session, who, "artifact.changed", "artifact", earlier.id, name=earlier.name)
+            if earlier.identity != identity:
+                _tell_anew(earlier, said)
+                record_event(session, who, "artifact.changed", "artifact", earlier.id, name=earlier.name)
             return _again(response, earlier, level)
         key = new.id or _given_for(session, job) or tables.new_id()
         _demand_no_other_job_s(session, who.workspace_id, key, job_id)
@@ -94,8 +95,15 @@ def _of_earlier_attempt(session: Session, job: tables.Job | None, new: NewArtifa
     mine = owned(tables.Artifact, job.workspace_id).where(tables.Artifact.job_id == job.id)
     row = session.exec(mine.where(tables.Artifact.id == new.id)).first()
     if row is not None and (row.kind, row.parent_id) != (new.kind, new.parent_id):
-        raise Problem(409, f"The artifact {row.id} stays a {row.kind}, made from what it was made from")
+        _demand_no_children(session, row, new)
     return row
+
+
+def _demand_no_children(session: Session, row: tables.Artifact, new: NewArtifact) -> None:
+    """409 where something was made from it already: it stays what it is then, and no ring comes of its new parent."""
+    children = owned(tables.Artifact, row.workspace_id).where(tables.Artifact.parent_id == row.id)
+    if new.parent_id == row.id or session.exec(children).first():
+        raise Problem(409, f"The artifact {row.id} stays a {row.kind}, made from what it was made from")
 
 
 def _tell_anew(row: tables.Artifact, said: dict[str, Any]) -> None:

@@ -10,7 +10,16 @@ from api.access.audit import record_event
 from api.access.auth import DatabaseDep, LaunchesDep, needs
 from api.access.caller import Caller, JobCaller
 from api.access.owned import hold_job, lock_job, own_job, owned_job
-from api.job_ends import ask_cancel, close_lost, is_run_of, is_silent, silent_for, silent_jobs
+from api.job_ends import (
+    ask_cancel,
+    close_lost,
+    end_overdue,
+    is_run_of,
+    is_silent,
+    overdue_jobs,
+    silent_for,
+    silent_jobs,
+)
 from api.job_history import note
 from api.job_removal import mark_deleted, remove_if_over
 from api.job_starts import awaiting_run, start_awaited
@@ -121,13 +130,15 @@ def close_lost_jobs(
 ) -> list[Job]:
     """Close the jobs whose runs are dead; what may be started again is `pending`, with a new `run_key`.
 
-    Looking for silence, the answer also holds what else awaits a run. Of both, those without a `flow_run_id` are the
-    caller's to start, with the `run_key` as the run's idempotency key. Safe to be asked by several at once, and again.
+    Looking for silence, those that no run took in time are closed too, and the answer also holds what else awaits a
+    run. Of all of them, those without a `flow_run_id` are the caller's to start, with the `run_key` as the run's
+    idempotency key. Safe to be asked by several at once, and again.
     """
     asked = asked or CloseLost()
     closed = [job for run in asked.runs if (job := _close_named(database, caller, run))]
     if asked.silent_seconds is not None:
         closed += _close_silent(database, caller, timedelta(seconds=asked.silent_seconds))
+        closed += _close_overdue(database, caller)
     awaiting = [job for job in closed if job.status == JobStatus.PENDING]
     if asked.silent_seconds is not None:
         with database.reading() as session:
@@ -159,6 +170,12 @@ def _close_silent(database: DatabaseDep, caller: Caller, silence: timedelta) -> 
                 close_lost(session, caller, job, reason)
                 closed.append(job)
     return closed
+
+
+def _close_overdue(database: DatabaseDep, caller: Caller) -> list[tables.Job]:
+    with database.reading() as session:
+        overdue = overdue_jobs(session, caller.workspace_id)
+    return [end_overdue(database, caller, job) for job in overdue]
 
 
 @router.post("/{job_id}/launched")

@@ -29,7 +29,7 @@ from api.access.owned import (
 )
 from api.access.pepper import Pepper
 from api.askers import AskedJob, in_words, listed
-from api.job_ends import apply_end, ask_cancel
+from api.job_ends import EXPIRED, apply_end, ask_cancel, end_overdue
 from api.job_history import note
 from api.job_rows import explained, find_job, jobs_page
 from api.lifecycle import Event
@@ -205,6 +205,9 @@ def claim_job(
     pepper: PepperDep,
 ) -> Claimed:
     """Take the job for a run. The token in the answer is shown once; the one before it is dead from now on."""
+    ended = end_overdue(database, caller, found)
+    if ended.end_asked == EXPIRED:
+        raise Problem(409, ended.error or EXPIRED)
     with database.writing() as session:
         job = lock_job(session, found.workspace_id, found.id)
         token = take(session, caller, job, claim, pepper)
