@@ -6,10 +6,12 @@ Our own programs, which say who they are, read every job as it is.
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Literal, Protocol
 
+import orjson
 from fastapi import Request
+from pydantic import TypeAdapter
 
 from api.numbered_pages import Numbers
-from tuneyard.shapes import Job, JobStatus, NumberedPage, Page
+from tuneyard.shapes import Job, JobStatus, Page
 
 SEED_002 = "chapkit"  # whose `page`, `size` and `status_filter` lists of jobs have
 
@@ -19,6 +21,9 @@ class AskedJob(Job):
 
     status: JobStatus | Literal["canceled"]  # type: ignore[assignment]
     result: str | None = None  # type: ignore[assignment]
+
+
+_LIST = TypeAdapter(list[AskedJob])
 
 
 class JobWords(Protocol):
@@ -42,12 +47,19 @@ def words_named(request: Request, dialect: str | None) -> JobWords | None:
     return None if is_ours or dialect is None else known.get(dialect)
 
 
-def listed(
-    request: Request, found: Page[Job], numbers: Numbers | None, *, bare: bool
-) -> Page[Job] | NumberedPage[AskedJob] | list[AskedJob]:
+def in_words(request: Request, job: bytes) -> bytes:
+    """A job's answer, as who asks for it reads it."""
+    if b'"dialect"' not in job:
+        return job
+    words = words_of(request, orjson.loads(job)["labels"])
+    return job if words is None else words.shown(Job.model_validate_json(job)).model_dump_json().encode()
+
+
+def listed(request: Request, found: bytes, numbers: Numbers | None, *, bare: bool) -> bytes:
     """A list of jobs as who asks for it by number, or for the `bare` list, reads it; else as it is."""
     words = words_named(request, SEED_002)
     if words is None or not (bare or numbers):
         return found
-    items = [words.shown(job) for job in found.items]
-    return items if numbers is None else numbers.of(found, items)
+    page = Page[Job].model_validate_json(found)
+    items = [words.shown(job) for job in page.items]
+    return _LIST.dump_json(items) if numbers is None else numbers.of(page, items).model_dump_json().encode()

@@ -28,16 +28,6 @@ FIELDS = ["pk", *(name for name in shapes.Job.model_fields if name in _TABLE.col
 _TIMES = [name for name in FIELDS if isinstance(_TABLE.columns[name].type, UtcTime)]
 _OPEN = [name for name in FIELDS if isinstance(_TABLE.columns[name].type, JSON)]
 Fields = dict[str, Any]
-_HEARD_OF = (
-    "created_at",
-    "claimed_at",
-    "launched_at",
-    "started_at",
-    "last_report_at",
-    "heartbeat_at",
-    "resumed_at",
-    "ended_at",
-)
 _EMPTY = {name: b"[]" if name in ("gpu_uuids", "pids") else b"{}" for name in _OPEN}
 
 # The numbers of a workspace's waiting jobs. With every kind named, the index answers alone.
@@ -111,21 +101,18 @@ def jobs_page(database: Database, workspace_id: int, limit: int, offset: int, **
 def job_of(row: Sequence[Any]) -> Fields:
     """A job's fields by name, and its row's number as `pk`."""
     job = dict(zip(FIELDS, row, strict=True))
-    heard_of = [
-        text for name in _HEARD_OF if (text := job[name])
-    ]  # which sort as they are, in either database
-    job["updated_at"] = _time(max(heard_of))
     for name in _TIMES:
         if job[name] is not None:
             job[name] = _time(job[name])
     for name in _OPEN:
         job[name] = orjson.Fragment(job[name] or _EMPTY[name])
-    job |= {"submitted_at": job["created_at"], "finished_at": job["ended_at"], "error_traceback": None}
-    if job["error"] and "Traceback" in job["error"]:
-        job["error_traceback"] = job["error"]
     job["diverged"] = bool(job["diverged"])
     job["progress"] = progress_of(job["status"], job["total_steps"], job["current_step"])
     job["queue_position"] = None
+    for name, other in shapes.SEED_002_TIMES.items():
+        job[name] = job[other]
+    job["updated_at"] = max((job[name] for name in shapes.SIGNS if job[name]), key=lambda text: text[:-1])
+    job["error_traceback"] = shapes.traceback_in(job["error"])
     return job
 
 

@@ -34,7 +34,8 @@ def _asked(
     if page is not None and size is not None:
         return Numbers(page, size)
     if page is not None or size is not None:
-        raise Problem(400, "page and size are asked for together", field="size" if size is None else "page")
+        # 409: no schema can tell a client that this is wrong.
+        raise Problem(409, "page and size are asked for together", field="size" if size is None else "page")
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +12,10 @@ import httpx
 import pytest
 
 from tests.api_fixtures import Office
+from tests.cli_fixtures import Terminal
+from tests.cli_fixtures import config_home as config_home
+from tests.cli_fixtures import terminal as terminal
+from tests.unasync import ROOT
 from tuneyard import Client
 from tuneyard.errors import NotFound
 from tuneyard.shapes import JobStatus
@@ -77,7 +82,7 @@ def test_a_list_is_read_by_page_and_size_together(office: Office, kind: str) -> 
     assert [(page["total"], page["page"], page["size"], page["pages"]) for page in pages] == [
         (5, number, 2, 3) for number in (1, 2, 3, 4)
     ]
-    for query, status in (("page=1", 400), ("size=1", 400), ("page=0&size=1", 422), ("page=1&size=101", 422)):
+    for query, status in (("page=1", 409), ("size=1", 409), ("page=0&size=1", 422), ("page=1&size=101", 422)):
         assert office.call("GET", f"{V1}/{kind}?{query}", key).status_code == status
     assert read(office, f"{kind}?limit=2", key)["limit"] == 2
 
@@ -137,8 +142,8 @@ def test_a_config_has_the_artifacts_that_are_linked_to_it(any_office: Office) ->
     assert [say("link", root), say("link", root), say("link", "none"), say("unlink", "none")] == [
         204,
         204,
-        400,
-        400,
+        404,
+        404,
     ]
     assert [one["id"] for one in read(any_office, f"configs/{config}/$artifacts", key)] == [root]
     assert read(any_office, f"artifacts/{child_id}/$config", key)["id"] == config
@@ -191,3 +196,19 @@ def test_a_followed_job_that_is_deleted_is_told_so(any_office: Office) -> None:
         assert [*told][-1] == {"status": "deleted"}
         with pytest.raises(NotFound):
             list(mine)
+
+
+def test_a_key_that_only_predicts_is_made_as_the_page_says(terminal: Terminal) -> None:
+    page = (ROOT / "docs/clients/chapkit.md").read_text()
+    [line] = re.findall(r"`tuneyard (keys create [^`]+)`", page)
+    terminal.use(terminal.office.key("admin"))
+    key = terminal.well(*line.split()).out.strip()
+    table = {"columns": ["a"], "data": [[1]]}
+    for path, body, status in (
+        ("ml/$train", {"config_id": "none", "data": table}, 403),
+        ("ml/$predict", {"model_artifact_id": "01K7CXYHJ7BR4E87VVTG8FNBMC", "future": table}, 400),
+        ("configs", {"name": "c", "data": {}}, 403),
+    ):
+        answer = terminal.office.call("POST", f"{V1}/{path}", key, json=body)
+        assert answer.status_code == status, answer.text
+    assert terminal.office.call("GET", f"{V1}/artifacts", key).status_code == 200

@@ -116,7 +116,7 @@ def test_a_config_is_replaced_as_a_whole_and_deleted(any_office: Office) -> None
     assert changed["updated_at"] > made["updated_at"]
     assert changed["created_at"] == made["created_at"]
     other = any_office.call("PUT", path, key, json=new | {"id": "other"})
-    assert (other.status_code, other.json()["errors"][0]["field"]) == (422, "id")
+    assert (other.status_code, other.json()["errors"][0]["field"]) == (409, "id")
     assert any_office.call("DELETE", path, key).status_code == 204
     assert any_office.call("DELETE", path, key).status_code == 404
     assert len(events(any_office, "config.changed")) == len(events(any_office, "config.deleted")) == 1

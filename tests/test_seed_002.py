@@ -287,11 +287,11 @@ def test_every_kind_of_error_has_its_urn(office: Office) -> None:
         ("GET", "/api/v1/artifacts/not%20an%20id", key, None, 400, "invalid-ulid"),
         ("GET", "/api/v1/jobs/not%20an%20id/$stream", key, None, 400, "invalid-ulid"),
         ("GET", "/api/v1/jobs/not%20an%20id", key, None, 404, "not-found"),
-        ("GET", "/api/v1/configs?page=1", key, None, 400, "bad-request"),
+        ("GET", "/api/v1/configs?page=1", key, None, 409, "conflict"),
         ("GET", "/api/v1/configs?page=x&size=1", key, None, 422, "validation-failed"),
         ("GET", "/api/v1/configs?page=1&size=101", key, None, 422, "validation-failed"),
         ("POST", "/api/v1/configs", key, held | {"name": "other"}, 409, "conflict"),
-        ("POST", "/api/v1/ml/$train", key, missing | {"config_id": "none"}, 400, "bad-request"),
+        ("POST", "/api/v1/ml/$train", key, missing | {"config_id": CONFIG[:-1] + "Z"}, 400, "bad-request"),
         ("GET", "/api/v1/configs", reads, None, 403, "forbidden"),
     ):
         answer = office.call(method, path, who, **({"json": body} if body else {}))

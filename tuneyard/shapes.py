@@ -5,6 +5,7 @@ Times are UTC and carry their zone. Sizes named `_gb` are GiB (2**30 bytes), as 
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
@@ -184,6 +185,23 @@ class NewJob(Request):
     )
 
 
+SEED_002_TIMES = {"submitted_at": "created_at", "finished_at": "ended_at"}
+SIGNS = (
+    "created_at",
+    "claimed_at",
+    "launched_at",
+    "started_at",
+    "last_report_at",
+    "heartbeat_at",
+    "resumed_at",
+    "ended_at",
+)
+
+
+def traceback_in(error: str | None) -> str | None:
+    return error if error and "Traceback" in error else None
+
+
 class Job(Shape):
     id: str
     kind: JobKind
@@ -269,13 +287,13 @@ class Job(Shape):
     @computed_field
     def updated_at(self) -> Utc:
         """When something was last heard of it."""
-        times = (self.claimed_at, self.launched_at, self.started_at, self.last_report_at, self.heartbeat_at)
-        return max(time for time in (self.created_at, *times, self.resumed_at, self.ended_at) if time)
+        newest: datetime = max(time for name in SIGNS if (time := getattr(self, name)))
+        return newest
 
     @computed_field
     def error_traceback(self) -> str | None:
         """`error`, where it has a traceback in it."""
-        return self.error if self.error and "Traceback" in self.error else None
+        return traceback_in(self.error)
 
 
 class Claim(Request):

@@ -70,11 +70,6 @@ def _as_utc(value: datetime) -> datetime:
         raise ValueError("not a time between the years 1 and 9999 in UTC") from None
 
 
-def is_client_id(text: str) -> bool:
-    """Whether it can be somebody's id of something."""
-    return re.fullmatch(CLIENT_ID[1:-1], text) is not None
-
-
 @dataclass(frozen=True)
 class ShownAs:
     """An annotation: the API's description shows another type. What is sent is checked elsewhere."""

@@ -167,7 +167,7 @@ def shown(row: tables.Artifact, level: int) -> Artifact:
     return Artifact.model_validate(row).model_copy(update={"level": level})
 
 
-@router.get("", responses={400: {}})
+@router.get("", responses={409: {}})
 def list_artifacts(
     caller: Annotated[Caller, needs("artifacts:read")],
     database: DatabaseDep,

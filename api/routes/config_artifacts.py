@@ -61,6 +61,6 @@ def _both(
     config = find_config(session, caller, config_id)
     mine = owned(tables.Artifact, caller.workspace_id).where(tables.Artifact.id == named.artifact_id)
     artifact = session.exec(mine).first()
-    if artifact is None:  # 400, as seed 002's clients know it
-        raise Problem(400, f"Artifact {named.artifact_id} not found", field="artifact_id")
+    if artifact is None:
+        raise Problem(404, f"Artifact {named.artifact_id} not found", field="artifact_id")
     return config, artifact

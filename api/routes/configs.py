@@ -87,7 +87,7 @@ def _said(new: Keeping) -> dict[str, Any]:
     return {"kind": new.kind, "name": new.name, "tags": new.tags, "data": data}
 
 
-@router.get("", responses={400: {}})
+@router.get("", responses={409: {}})
 def list_configs(
     caller: Reader,
     database: DatabaseDep,
@@ -139,7 +139,7 @@ def replace_config(caller: Writer, config_id: KeptId, new: Keeping, database: Da
     with database.writing() as session:
         row = find_config(session, caller, config_id)
         if new.id not in (None, row.id):
-            raise Problem(422, "the id of a config does not change", field="id")
+            raise Problem(409, "the id of a config does not change", field="id")
         for name, value in _said(new).items():
             setattr(row, name, value)
         row.updated_at = tables.now()

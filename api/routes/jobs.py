@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -28,7 +28,7 @@ from api.access.owned import (
     record,
 )
 from api.access.pepper import Pepper
-from api.askers import AskedJob, listed, words_of
+from api.askers import AskedJob, in_words, listed
 from api.job_ends import EXPIRED, apply_end, ask_cancel, end_overdue
 from api.job_history import note
 from api.job_rows import explained, find_job, jobs_page
@@ -141,19 +141,19 @@ def _test_run(session: Session, job: tables.Job) -> tables.TestRun:
     return tables.TestRun(job_pk=job.pk, workspace_id=job.workspace_id, suite=suite, suite_id=suite_id)
 
 
-@router.get("", response_model=Page[Job] | NumberedPage[AskedJob] | list[AskedJob], responses={400: {}})
+@router.get("", response_model=Page[Job] | NumberedPage[AskedJob] | list[AskedJob], responses={409: {}})
 def list_jobs(
     request: Request,
     caller: Annotated[Caller, needs("jobs:read")],
     database: DatabaseDep,
     numbers: NumbersDep,
     status: StatusFilter | None = None,
-    status_filter: Annotated[StatusFilter | None, Query(description="Of the newest 1000.")] = None,
+    status_filter: Annotated[StatusFilter | None, Query(description=f"Of the newest {MOST_JOBS}.")] = None,
     kind: JobKind | None = None,
     flow_run_id: RunId | None = None,
     limit: Annotated[int, Query(ge=1, le=MOST_JOBS)] = 50,
     offset: Offset = 0,
-) -> Any:
+) -> Response:
     """The newest first. `page` and `size`, or `status_filter` alone, are answered as seed 002's clients read it."""
     wanted = {"status": status or status_filter, "kind": kind, "flow_run_id": flow_run_id}
     if numbers is not None:
@@ -161,9 +161,7 @@ def list_jobs(
     elif status_filter is not None:
         limit, offset = MOST_JOBS, 0
     found = jobs_page(database, caller.workspace_id, limit, offset, **wanted)
-    if numbers is None and status_filter is None:
-        return _json(found)
-    return listed(request, Page[Job].model_validate_json(found), numbers, bare=status_filter is not None)
+    return _json(listed(request, found, numbers, bare=status_filter is not None))
 
 
 def jobs_of(
@@ -191,17 +189,11 @@ async def get_job(
     job = await door.look_up(find_job, door.database, caller.workspace_id, job_id)
     if job["kind"] != JobKind.PREDICT and "jobs:read" not in caller.permissions:
         raise Problem(404, "Job not found")
-    waits = job["status"] in WAITING
-    shown = (
-        await run_in_threadpool(explained, door.database, job, caller.workspace_id)
-        if waits
-        else explained(door.database, job, caller.workspace_id)
-    )
-    if b'"dialect":' in shown:
-        read = Job.model_validate_json(shown)
-        if words := words_of(request, read.labels):
-            shown = words.shown(read).model_dump_json().encode()
-    return _json(shown)
+    if job["status"] in WAITING:
+        content = await run_in_threadpool(explained, door.database, job, caller.workspace_id)
+    else:
+        content = explained(door.database, job, caller.workspace_id)
+    return _json(in_words(request, content))
 
 
 @router.post("/{job_id}/claim")
