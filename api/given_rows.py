@@ -38,10 +38,10 @@ def keep_rows(
     return row.uri
 
 
-def unknown(object_id: str) -> int:
-    """The status for what a request with rows names and is not here: clients of seed 002, whose ids are ULIDs, know it
+def unusable(object_id: str, otherwise: int) -> int:
+    """The status for what a request with rows names and cannot be used: clients of seed 002, whose ids are ULIDs, know it
     as 400; any other id is answered as everywhere."""
-    return 400 if ULID.fullmatch(object_id) else 404
+    return 400 if ULID.fullmatch(object_id) else otherwise
 
 
 def demand_even(rows: Table, field: str) -> None:

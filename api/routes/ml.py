@@ -20,7 +20,7 @@ from api.config_checks import (
     suite_size,
 )
 from api.database import Database
-from api.given_rows import keep_rows, unknown
+from api.given_rows import keep_rows, unusable
 from api.job_asking import launch, started
 from api.launches import Launches
 from api.openapi_words import or_again
@@ -113,7 +113,7 @@ def _trained(database: Database, caller: Caller, asked: TrainRequest) -> Finetun
             kept = kept_config(session, caller.workspace_id, asked.config_id or "", *kinds)
     except Problem as problem:
         if problem.status == 404 and asked.data is not None:
-            raise Problem(unknown(asked.config_id or ""), problem.detail, field="config_id") from None
+            raise Problem(unusable(asked.config_id or "", 404), problem.detail, field="config_id") from None
         raise
     return cast(FinetuneConfig | TabularConfig, kept)
 

@@ -12,7 +12,7 @@ from api.access.owned import owned
 from api.askers import SEED_002
 from api.config_checks import ALIAS, ARTIFACT, DATASET, MODELS, demand_known, kept_config
 from api.database import Database
-from api.given_rows import demand_even, keep_rows, unknown
+from api.given_rows import demand_even, keep_rows, unusable
 from api.job_asking import launch, started
 from api.launches import Launches
 from api.openapi_words import or_again
@@ -122,8 +122,8 @@ def _kept(database: Database, caller: Caller, config_id: str) -> PredictConfig:
 
 
 def _of_rows(database: Database, settings: Settings, caller: Caller, asked: PredictRows) -> PredictConfig:
-    """Raises Problem: 400 or 404 for an artifact that is not here, 400 for one that is no model, 409 for rows that are
-    no table."""
+    """Raises Problem: 400 for an artifact that is not here or is no model (for an id that is no ULID: 404, 409); 409 for
+    rows that are no table."""
     model_id = asked.model_artifact_id or asked.artifact_id or ""
     field = "artifact_id" if asked.model_artifact_id is None else "model_artifact_id"
     with database.reading() as session:
@@ -131,9 +131,10 @@ def _of_rows(database: Database, settings: Settings, caller: Caller, asked: Pred
             owned(tables.Artifact, caller.workspace_id).where(tables.Artifact.id == model_id)
         ).first()
     if model is None:
-        raise Problem(unknown(model_id), f"the artifact {model_id} is not recorded here", field=field)
+        raise Problem(unusable(model_id, 404), f"the artifact {model_id} is not recorded here", field=field)
     if model.kind not in (*MODELS, "tabular"):
-        raise Problem(400, f"the artifact {model_id} is a {model.kind}, not a model", field=field)
+        what = f"the artifact {model_id} is a {model.kind}, not a model"
+        raise Problem(unusable(model_id, 409), what, field=field)
     if asked.historic is not None:
         demand_even(asked.historic, "historic")
     rows = keep_rows(database, settings, caller, asked.future, f"rows for {model.name}"[:255], "future")
