@@ -39,8 +39,8 @@ def keep_rows(
 
 
 def unusable(object_id: str, otherwise: int) -> int:
-    """The status for what a request with rows names and cannot be used: clients of seed 002, whose ids are ULIDs, know it
-    as 400; any other id is answered as everywhere."""
+    """The status for what a request with rows names and cannot be used: 400 for clients of seed 002, whose ids are
+    ULIDs; any other id is answered as everywhere."""
     return 400 if ULID.fullmatch(object_id) else otherwise
 
 

@@ -306,9 +306,7 @@ class Job(SQLModel, table=True):
     metrics_version: int = Field(default=0, sa_type=BIG, sa_column_kwargs={"server_default": "0"})
     artifact_id: str | None = Field(default=None, max_length=100)
     config_id: str | None = Field(default=None, max_length=100)
-    labels: dict[str, str] = Field(
-        default_factory=dict, sa_type=OPEN, sa_column_kwargs={"server_default": "{}"}
-    )
+    labels: dict[str, str] = Field(default_factory=dict, sa_type=OPEN, nullable=True)  # added later
     expires_at: datetime | None = _time()
     deleted_at: datetime | None = _time()
 

@@ -122,8 +122,8 @@ def _kept(database: Database, caller: Caller, config_id: str) -> PredictConfig:
 
 
 def _of_rows(database: Database, settings: Settings, caller: Caller, asked: PredictRows) -> PredictConfig:
-    """Raises Problem: 400 for an artifact that is not here or is no model (for an id that is no ULID: 404, 409); 409 for
-    rows that are no table."""
+    """Raises Problem: 400 for an artifact that is not here or is no model (404 and 409 for an id that is no ULID);
+    409 for rows that are no table."""
     model_id = asked.model_artifact_id or asked.artifact_id or ""
     field = "artifact_id" if asked.model_artifact_id is None else "model_artifact_id"
     with database.reading() as session:
