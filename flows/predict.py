@@ -22,7 +22,7 @@ from tuneyard import Client
 from tuneyard.batch_configs import PredictConfig
 from tuneyard.batch_shapes import Prompt
 from tuneyard.errors import BadInput
-from tuneyard.shapes import Artifact, JobKind, NewJob
+from tuneyard.shapes import Artifact, JobFacts, JobKind, NewJob
 
 FILE = "predictions.json"
 # What is larger lies in the artifact's file alone.
@@ -87,6 +87,7 @@ def predict_rows(run: JobRun, config: PredictConfig, artifact: Artifact) -> dict
         raise BadInput("a model of a table takes rows, not prompts: name a data set", field="prompts")
     table = read_table(get_rows(run, config.dataset))
     run.at(f"Predicting {len(table.rows)} rows")
+    run.writer.jobs.update(run.job.id, JobFacts(current_step=0, total_steps=len(table.rows)))
     run.journal.event("started", f"Predicting on {run.job.host}")
     found = predicted(linear_model(artifact), table)
     cells = len(found["columns"]) * len(found["data"])

@@ -34,7 +34,7 @@ def take_prompts(run: JobRun, config: PredictConfig) -> list[Prompt]:
         prompts = read_prompts(get_rows(run, config.dataset))
     else:
         prompts = [_prompt(at, ask) for at, ask in enumerate(config.prompts)]
-    run.writer.jobs.update(run.job.id, JobFacts(total_steps=len(prompts)))
+    run.writer.jobs.update(run.job.id, JobFacts(current_step=0, total_steps=len(prompts)))
     return prompts
 
 

@@ -20,7 +20,7 @@ from tasks.storage import output_folder
 from tuneyard import Client
 from tuneyard.configs import TabularConfig
 from tuneyard.errors import BadInput
-from tuneyard.shapes import Artifact, JobKind, NewJob
+from tuneyard.shapes import Artifact, JobFacts, JobKind, NewJob
 
 MODEL = "tabular"  # a job's `model`, which is made from none
 QUICK = 0.2  # seconds between two looks at the child: it lives for two
@@ -75,6 +75,7 @@ def get_rows(run: JobRun, dataset: str | None) -> str:
 def fit(run: JobRun, config: TabularConfig, dataset: str) -> dict[str, Any]:
     """Fit in a child process."""
     run.at(f"Fitting {dataset}")
+    run.writer.jobs.update(run.job.id, JobFacts(current_step=0))
     run.journal.event("started", f"Fitting on {run.job.host}")
     plan = {
         "dataset": dataset,

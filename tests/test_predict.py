@@ -265,6 +265,17 @@ def test_what_is_made_with_a_kept_config_belongs_to_it(any_office: Office) -> No
     assert any_office.call("GET", f"{ARTIFACTS}/{made}", key).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("kind", "status"), [("predict", "running"), ("tabular", "running"), ("merge", "queued")]
+)
+def test_a_run_that_reports_no_metrics_runs_once_it_counts(
+    any_office: Office, kind: str, status: str
+) -> None:
+    job_id, token = any_office.claimed_job(kind=kind)
+    answer = any_office.call("PATCH", f"/api/v1/jobs/{job_id}", token, json={"current_step": 0})
+    assert (answer.json()["status"], answer.json()["started_at"] is None) == (status, status == "queued")
+
+
 @pytest.fixture(scope="module")
 def greeted(stack: Stack, tiny_model: Path) -> dict[str, Any]:
     """A language model's answers to prompts, and to rows with a column of them."""

@@ -252,6 +252,8 @@ def _learn(session: Session, job: tables.Job, facts: JobFacts) -> None:
         facts.current_step is not None and not is_test
     ):  # a batch test's steps are counted from its predictions
         job.current_step = max(job.current_step or 0, facts.current_step)
+        if job.kind in (JobKind.PREDICT, JobKind.TABULAR):  # which report no metrics
+            move(job, Event.REPORT)
     if facts.suite_id is not None:
         if not is_test:
             raise Problem(422, "only a batch test has a suite", field="suite_id")
