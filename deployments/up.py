@@ -27,7 +27,7 @@ def main(api_port: int, prefect_port: int) -> None:
     click.echo(f"Starting in {home()} (about half a minute) …")
     try:
         with running_stack(home(), api_port, prefect_port) as stack:
-            click.echo(_welcome(stack, _write_env(stack)))
+            click.echo(_welcome(stack, write_env(stack)))
             _watch(stack)
     except StartFailed as problem:
         raise click.ClickException(str(problem)) from None
@@ -35,7 +35,7 @@ def main(api_port: int, prefect_port: int) -> None:
         click.echo("Stopped.")
 
 
-def _write_env(stack: Stack) -> Path:
+def write_env(stack: Stack) -> Path:
     """What another terminal needs, to be sourced; it names the key's file and holds no key."""
     names = ("TUNEYARD_HOME", "TUNEYARD_API_URL", "PREFECT_HOME", "PREFECT_API_URL")
     lines = [f'export {name}="{stack.environment[name]}"' for name in names]

@@ -122,7 +122,9 @@ def served_paths(app: FastAPI) -> list[re.Pattern[str]]:
 def test_every_address_is_served(page: Path, sqlite_served: Served) -> None:
     paths = served_paths(sqlite_served.app)
     for text in all_of(page):
-        for path in re.findall(r"(?<![\w.:])(/(?:api|health|metrics|v1|docs)\b[\w/${}\\-]*)(?!\S*\.\w)", text):
+        for path in re.findall(
+            r"(?<![\w.:])(/(?:api|health|metrics|v1|docs)\b[\w/${}\\-]*)(?!\S*\.\w)", text
+        ):
             plain = re.sub(r"\\(?=\$)", "", path)
             if not plain.startswith("/api/health"):  # Prefect's
                 assert any(one.fullmatch(plain) for one in paths), f"{page.name} names {plain}"
