@@ -99,6 +99,7 @@ def list_artifacts(
 def get_artifact(
     caller: Annotated[Caller, needs("artifacts:read")], artifact_id: str, database: DatabaseDep
 ) -> Artifact:
+    """What it is, where it lies and what it was made from."""
     with database.reading() as session:
         row = find(session, tables.Artifact, caller.workspace_id, artifact_id, "Artifact not found")
         level = lineage.levels(session, caller.workspace_id, [row.id])[row.id]

@@ -109,6 +109,7 @@ def read_schema(_: Reader, kind: ConfigKind = "finetune") -> dict[str, Any]:
 
 @router.get("/{config_id}")
 def get_config(caller: Reader, config_id: str, database: DatabaseDep) -> KeptConfig:
+    """As it was given, whichever its kind."""
     with database.reading() as session:
         return KeptConfig.model_validate(
             find(session, tables.Config, caller.workspace_id, config_id, MISSING)
