@@ -56,12 +56,13 @@ def _welcome(stack: Stack, env: Path) -> str:
 
 In another terminal, from {REPOSITORY}:
 
-  . {shown}
-  prefect deployment run finetune/gpu --params - < examples/dates/finetune.json
-  tuneyard jobs list          (then: tuneyard jobs watch JOB)
-  curl -H "X-API-Key: $(cat $TUNEYARD_API_KEY_FILE)" {stack.api_url}/api/training/local/jobs
+  . {shown}                                       # where all of this is
+  tuneyard train examples/dates/finetune.json --watch    # fine-tunes a small model: minutes on a CPU
+  tuneyard jobs list                                     # its id, then: tuneyard jobs show ID
+  prefect deployment run batch-test/gpu --params - < examples/dates/batch_test.json
+  curl -sH "X-API-Key: $(cat $TUNEYARD_API_KEY_FILE)" {stack.api_url}/api/v1/jobs
 
-Ctrl-C stops it all."""
+docs/start.md goes on from here. Ctrl-C stops it all; what was kept is there at the next start."""
 
 
 def _watch(stack: Stack) -> None:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
+import psutil
 from markdown_it import MarkdownIt
 
 from deployments.local_stack import REPOSITORY
+from deployments.processes import end_all
 
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+LEAVING = 15.0
 READER = MarkdownIt().enable("table")
 
 
@@ -78,6 +79,7 @@ class Shell:
         raise AssertionError(f"the shell ended at: {command}\n{''.join(said)}")
 
     def close(self) -> None:
-        """With whatever it has left running in the background."""
-        os.killpg(self._bash.pid, signal.SIGTERM)
+        """With whatever it has left running in the background, and what that has started."""
+        end_all([*psutil.Process(self._bash.pid).children(recursive=True)], LEAVING)
+        self._bash.kill()
         self._bash.communicate()

@@ -66,7 +66,7 @@ IDS: dict[str, Callable[[Client], str]] = {
 
 
 def made(client: Client, kind: str) -> str:
-    return next(one.id for one in client.artifacts.list(limit=200).items if one.kind == kind)
+    return next(one.id for one in client.artifacts.list(limit=100).items if one.kind == kind)
 
 
 @dataclass
