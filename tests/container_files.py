@@ -112,8 +112,8 @@ class Composed:
         for target, source in secrets_of(service).items():
             (folder / target).write_text(self.put(self.secret(source), name))
         image = self.images[service["build"]["target"]]
-        entrypoint = image.words("ENTRYPOINT")[2:]  # without tini
-        words = [*(["sh", str(FOLDER / "with_secrets.sh")] if entrypoint else []), *service["command"]]
+        wrapped = image.words("ENTRYPOINT")[-1] == "with-secrets"
+        words = [*(["sh", str(FOLDER / "with_secrets.sh")] if wrapped else []), *service["command"]]
         given = image.environment | service.get("environment", {})
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         kept = {key: self.put(str(value), name) for key, value in given.items() if key != "PATH"}

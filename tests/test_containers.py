@@ -72,7 +72,7 @@ def test_an_image_holds_what_it_runs() -> None:
             assert module in image.copied
             assert importlib.util.find_spec(f"{module}.__main__")
         assert image.all("USER")[-1] == "10001"
-        assert image.words("ENTRYPOINT")[:2] == ["tini", "--"]
+        assert image.words("ENTRYPOINT")[0] == "tini"
     assert set(built["worker"].copied) >= {
         "flows",
         "tasks",
@@ -190,6 +190,7 @@ def test_the_compose_file_s_commands_make_a_stack_on_postgresql(
     worker = composed.start("worker")
     worker.wait_until(lambda: worker.has_said("started!"), STARTING)
     _is_as_promised(composed)
+    _each_database_is_its_user_s(postgres_url)
     with psycopg.connect(postgres_url.removesuffix("postgres") + "prefect") as database:
         [(blocks,)] = database.execute(
             "SELECT count(*) FROM block_document WHERE name = 'tuneyard'"
@@ -213,3 +214,13 @@ def _is_as_promised(composed: Composed) -> None:
     auth = tuple(composed.secret("prefect_auth").split(":"))
     [pool] = httpx.post(f"{prefect}/api/work_pools/filter", json={}, auth=auth).json()  # type: ignore[arg-type]
     assert pool["name"] == "gpu"
+
+
+def _each_database_is_its_user_s(postgres_url: str) -> None:
+    names = ("tuneyard", "prefect")
+    with psycopg.connect(postgres_url) as database:
+        for role, other in (names, reversed(names)):
+            may = "SELECT has_database_privilege(%(role)s, %(role)s, 'CONNECT'), rolpassword LIKE 'SCRAM%%', "
+            may += "has_database_privilege(%(role)s, %(other)s, 'CONNECT') FROM pg_authid WHERE rolname = %(role)s"
+            [found] = database.execute(may, {"role": role, "other": other}).fetchall()
+            assert found == (True, True, False)

@@ -42,6 +42,7 @@ NOT_RUN = {
     ),
     "prefect worker start --pool gpu --work-queue jobs --work-queue pipelines --work-queue monitoring "
     "--work-queue host-gpu-2": "is for a second host",
+    "docker build -f deployments/Dockerfile --target worker -t tuneyard-worker .": "needs a container engine",
     "python3 -m deployments.make_secrets": "needs a container engine: test_containers.py",
     "export TUNEYARD_API_URL=http://127.0.0.1:8400 TUNEYARD_API_KEY_FILE=deployments/secrets/admin_api_keys.txt": (
         "needs the containers"
