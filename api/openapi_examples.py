@@ -50,8 +50,13 @@ KEY = "4pQ8sT2vX6zB"
 BASE = "HuggingFaceTB/SmolLM2-135M-Instruct"
 SHA = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 MORNING, NOON = datetime(2026, 11, 21, 9, tzinfo=UTC), datetime(2026, 11, 21, 12, tzinfo=UTC)
-TUNE: dict[str, Any] = {"name": "dates", "model": BASE, "dataset": f"dataset:{ROWS}", "epochs": 1}
-ASK: dict[str, Any] = {"name": "dates", "model": f"artifact:{MODEL}", "suite": SUITE, "max_new_tokens": 16}
+TUNE: dict[str, Any] = {"name": "dates", "model": BASE, "dataset": "examples/dates/train.jsonl", "epochs": 1}
+ASK: dict[str, Any] = {
+    "name": "dates",
+    "model": BASE,
+    "suite": "examples/dates/suite.jsonl",
+    "max_new_tokens": 16,
+}
 
 _job = Job(
     id=JOB,
@@ -60,7 +65,7 @@ _job = Job(
     status="running",
     stage="training",
     model=BASE,
-    dataset=f"dataset:{ROWS}",
+    dataset=TUNE["dataset"],
     config=TUNE,
     attempt=1,
     host="gpu-1",

@@ -220,7 +220,7 @@ def _each_database_is_its_user_s(postgres_url: str) -> None:
     names = ("tuneyard", "prefect")
     with psycopg.connect(postgres_url) as database:
         for role, other in (names, reversed(names)):
-            may = "SELECT has_database_privilege(%(role)s, %(role)s, 'CONNECT'), rolpassword LIKE 'SCRAM%%', "
-            may += "has_database_privilege(%(role)s, %(other)s, 'CONNECT') FROM pg_authid WHERE rolname = %(role)s"
-            [found] = database.execute(may, {"role": role, "other": other}).fetchall()
+            may = "SELECT has_database_privilege(rolname, rolname, 'CONNECT'), rolpassword LIKE 'SCRAM%%', "
+            may += "has_database_privilege(rolname, %s::text, 'CONNECT') FROM pg_authid WHERE rolname = %s"
+            [found] = database.execute(may, [other, role]).fetchall()
             assert found == (True, True, False)

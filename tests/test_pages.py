@@ -169,7 +169,9 @@ def test_the_page_of_keys_can_be_typed_as_it_stands(office: Office, folder: Path
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("pages", [("README.md", "docs/finetune.md"), ("docs/test.md", "docs/read.md")])
+@pytest.mark.parametrize(
+    "pages", [("README.md", "docs/finetune.md"), ("docs/test.md", "docs/read.md")], ids=["tune", "read"]
+)
 def test_pages_about_work_can_be_typed_as_they_stand(
     reader: Reader, stack: Stack, pages: tuple[str, ...]
 ) -> None:
