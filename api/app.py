@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 
 from api.access.auth import every_route_declares, unknown_path
@@ -15,7 +15,7 @@ from api.access.pepper import load_pepper
 from api.access.rate_limits import RateLimits
 from api.counts import Counts
 from api.database import Database
-from api.dialects import speak
+from api.dialects import serve_directly, speak
 from api.job_followers import Feeds
 from api.kept_place import Place
 from api.launches import Launches
@@ -44,6 +44,7 @@ from api.routes import (
     metrics,
     ml,
     people,
+    predicting,
     scraping,
     sessions,
     step_predictions,
@@ -62,6 +63,7 @@ RESOURCES = (
     job_stream,
     step_predictions,
     ml,
+    predicting,
     configs,
     data_set_files,
     data_sets,
@@ -73,13 +75,13 @@ RESOURCES = (
     batch_tests,
     batch_test_life,
     gpus,
-    api_keys,
     sessions,
     people,
     events,
     system,
+    scraping,
 )
-DIALECTS = ("finetunelab",)
+DIALECTS = ("finetunelab", "astrid")
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -99,13 +101,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.metrics = MetricStore(database)
     app.state.feeds = Feeds(database)
     app.state.door = Door(database, pepper, DeclaredKeys(settings, pepper), RateLimits(settings))
-    canonical = APIRouter(prefix="/api/v1")
-    for resource in RESOURCES:
-        canonical.include_router(resource.router)
-    app.include_router(canonical)
-    app.include_router(system.public)
-    app.include_router(scraping.router)
-    app.include_router(api_keys.router)
+    for router in (*(resource.router for resource in RESOURCES), system.public):
+        serve_directly(app, router)
+    app.include_router(api_keys.router, prefix="/api/v1")
     for dialect in DIALECTS:
         speak(app, dialect)
     every_route_declares(app)

@@ -1,6 +1,6 @@
 """What the record itself can see of a config, before any run looks at the model and the rows."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from pydantic import ValidationError
 from sqlmodel import Session, col
@@ -39,6 +39,11 @@ def look_up(session: Session, workspace_id: int, config: Config) -> list[Diagnos
         tuning, suite = config.finetune, config.test.suite
         found = [_within("finetune", one) for one in look_up(session, workspace_id, tuning)]
         return found + [_within("test", one) for one in _suite(session, workspace_id, suite)]
+    if isinstance(config, TabularConfig):
+        return [*_data(session, workspace_id, "dataset", config.dataset or "")]
+    if isinstance(config, PredictConfig):
+        asked = _model(session, workspace_id, config.model, (*MODELS, "tabular"))
+        return [*asked, *_data(session, workspace_id, "dataset", config.dataset or "")]
     if not isinstance(config, FinetuneConfig):
         return []
     found = [*_model(session, workspace_id, config.model)]
@@ -87,14 +92,16 @@ def suite_size(session: Session, workspace_id: int, suite_id: str) -> int | None
     return size
 
 
-def _model(session: Session, workspace_id: int, named: str) -> Iterator[Diagnostic]:
+def _model(
+    session: Session, workspace_id: int, named: str, kinds: Sequence[str] = MODELS
+) -> Iterator[Diagnostic]:
     if named.startswith(ALIAS):
         yield from _alias(session, workspace_id, named.removeprefix(ALIAS))
     if not named.startswith(ARTIFACT):
         return
     artifact_id = named.removeprefix(ARTIFACT)
     found = session.exec(owned(Artifact, workspace_id).where(Artifact.id == artifact_id)).first()
-    if found is None or found.kind not in MODELS:
+    if found is None or found.kind not in kinds:
         what = f"is a {found.kind}, not a model" if found else "is not recorded here"
         message = f"the artifact {artifact_id} {what}; tuneyard's models: GET /api/v1/artifacts"
         yield Diagnostic(severity="error", code="no_such_model", message=message, field="model")
@@ -135,17 +142,17 @@ def demand_adapter(session: Session, workspace_id: int, config: MergeConfig) -> 
     return found
 
 
-def kept_config(session: Session, workspace_id: int, kind: JobKind, config_id: str) -> Config:
-    """A config that is kept, of that kind, as it is meant today.
+def kept_config(session: Session, workspace_id: int, config_id: str, *kinds: JobKind) -> Config:
+    """A config that is kept, of one of these kinds, as it is meant today.
 
     Raises:
         Problem: 404 where there is none; 409 for another kind's, and for one that no run takes any more.
     """
     row = find(session, tables.Config, workspace_id, config_id, "Config not found")
-    if row.kind != kind:
-        raise Problem(409, f"the config {row.id} is for {row.kind}, not {kind.value}", field="config_id")
+    if row.kind not in kinds:
+        raise Problem(409, f"the config {row.id} is for {row.kind}, not {kinds[0].value}", field="config_id")
     try:
-        return CONFIGS[kind].model_validate(row.data)
+        return CONFIGS[JobKind(row.kind)].model_validate(row.data)
     except ValidationError as problem:
         first = problem.errors(include_input=False, include_url=False)[0]
     field = ".".join(str(part) for part in ("data", *first["loc"]))

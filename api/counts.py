@@ -88,9 +88,9 @@ class Counts:
 
 
 def _template(scope: MutableMapping[str, Any]) -> str:
-    """The route's path with its prefix, which only FastAPI's own context has; `none` for what is no route."""
-    context = scope.get("fastapi", {}).get("effective_route_context")
-    return "none" if context is None else str(context.path)
+    """The route's path, an included one's with its prefix; `none` for what is no route."""
+    route = scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
+    return getattr(route, "path", "none")
 
 
 class _Build(Collector):

@@ -15,7 +15,8 @@ from api.tables import Job, now
 from tuneyard.shapes import JobEnd, JobEventKind, JobStatus, LostRun, NewJobError
 
 AT_WORK = (JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.PAUSING, JobStatus.CANCELLING)
-# A trainer that nobody claimed the job for sends no heartbeats: only a report every few steps, which may be slow ones.
+# A trainer of somebody's own, which has no process that we know of, sends no heartbeats: only a report every few steps,
+# which may be slow ones.
 QUIET_TRAINER = timedelta(minutes=30)
 
 
@@ -57,7 +58,7 @@ def silent_jobs(session: Session, workspace_id: int, silence: timedelta) -> list
 
 def is_silent(job: Job, silence: timedelta) -> bool:
     """Whether a job that is at work has given no sign of life for so long."""
-    if job.attempt == 0 and job.heartbeat_at is None:
+    if not job.pid and job.heartbeat_at is None:
         silence = max(silence, QUIET_TRAINER)
     return job.status in AT_WORK and silent_for(job) > silence
 
@@ -102,7 +103,7 @@ def close_lost(session: Session, who: Caller, job: Job, reason: str, *, handed_b
 
 def _restarts_left(job: Job) -> int:
     """None where no run of ours ever was to have the job: nobody could start it again."""
-    return job.max_restarts - job.restarts if job.attempt or job.run_key else 0
+    return job.max_restarts - job.restarts if job.pid or job.run_key else 0
 
 
 def _hint(job: Job, event: Event) -> str | None:

@@ -23,8 +23,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from api.access.owned import find_job_row
 from api.database import Database
 from api.job_marks import AT_ONCE, BACK, Mark, Point, event, metrics_event, newest_points, note, points_from
+from api.job_rows import explained, find_job
 from api.problems import Problem
-from api.waiting import shown_row, waits
+from api.waiting import WAITING
 from tuneyard.shapes import JobStatus
 
 log = logging.getLogger("tuneyard.api")
@@ -176,8 +177,8 @@ class Feed:
         return self.mark.state != before
 
     def _restate(self, row: Any) -> None:
-        if self._said != row or waits(row):
-            self.state = shown_row(self._database, row).model_dump_json().encode()
+        if self._said != row or row.status in WAITING:
+            self.state = explained(self._database, find_job(self._database, *self._of), self._of[0])
             self.mark = replace(self.mark, state=crc32(self.state))
         self._said, self._stated = row, time.monotonic()
 

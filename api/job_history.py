@@ -110,6 +110,15 @@ def store_lines(session: Session, job: Job, lines: Sequence[NewLogLine]) -> None
     session.connection().execute(insert_into(session, _LINES).on_conflict_do_nothing(), rows)
 
 
+def append_lines(session: Session, job: Job, texts: Sequence[str]) -> None:
+    """Store lines that came without numbers behind those that the attempt of a locked job has."""
+    mine = (_LINES.c.job_pk == job.pk, _LINES.c.attempt == job.attempt)
+    first = session.exec(select(func.coalesce(func.max(JobLog.number), -1)).where(*mine)).one() + 1
+    at = now()
+    lines = [NewLogLine(number=number, at=at, text=text) for number, text in enumerate(texts, first)]
+    store_lines(session, job, lines)
+
+
 def lines_page(
     session: Session, job: Job, after: Any, level: LogLevel | None, limit: int, offset: int
 ) -> Page[LogLine]:

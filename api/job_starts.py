@@ -1,6 +1,7 @@
 """From a job that awaits its run to that run: asked of Prefect once the job is recorded, and noted on its row."""
 
 import logging
+from typing import Any
 
 from sqlmodel import Session, col
 
@@ -9,6 +10,7 @@ from api.access.owned import lock_job, owned
 from api.database import Database
 from api.job_ends import apply_end
 from api.launches import Launches, PrefectAway, RunRefused
+from api.moves import await_run
 from api.problems import Problem
 from api.tables import Job
 from tuneyard.shapes import JobEnd, JobKind, JobStatus
@@ -81,3 +83,35 @@ def awaiting_run(session: Session, workspace_id: int) -> list[Job]:
         job.status == JobStatus.PENDING, col(job.run_key).is_not(None), col(job.flow_run_id).is_(None)
     )
     return list(session.exec(query.order_by(col(job.pk))))
+
+
+def awaiting_trainer(session: Session, workspace_id: int) -> Job | None:
+    """The oldest fine-tune that nobody has taken and no run is to take: free for a trainer of somebody's own."""
+    job = Job
+    query = owned(job, workspace_id).where(
+        job.status == JobStatus.PENDING,
+        job.kind == JobKind.FINETUNE,
+        col(job.run_key).is_(None),
+        col(job.flow_run_id).is_(None),
+        col(job.claimed_at).is_(None),
+        col(job.deleted_at).is_(None),
+    )
+    return session.exec(query.order_by(col(job.pk)).limit(1)).first()
+
+
+def run_recorded(
+    database: Database, launches: Launches, who: Caller, found: Job, config: dict[str, Any]
+) -> Job:
+    """Have Prefect run a job that was only recorded.
+
+    Raises:
+        Problem: 409 where somebody has taken it or a run is on its way; 503 as `start_or_fail`.
+    """
+    launches.demand(JobKind(found.kind))
+    with database.writing() as session:
+        job = lock_job(session, who.workspace_id, found.id)
+        if job.status != JobStatus.PENDING or job.run_key or job.flow_run_id or job.claimed_at:
+            raise Problem(409, f"The job {job.id} has been taken already: it is {job.status}")
+        job.config = config
+        await_run(job)
+    return start_or_fail(database, launches, who, job)

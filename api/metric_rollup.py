@@ -44,7 +44,8 @@ class Bucket:
                 have[1] = low
             if high > have[2]:
                 have[2] = high
-            have[3] = _bounded(have[3] + total)
+            total += have[3]
+            have[3] = total if -_LARGEST <= total <= _LARGEST else _bounded(total)
         if len(columns) > MOST_EXTRAS or _TOO_MANY in columns:
             _drop_too_many(columns)
 

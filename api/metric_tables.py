@@ -45,6 +45,15 @@ _CONFLICT = "ON CONFLICT (job_pk, step, attempt) DO UPDATE SET " + ", ".join(
 )
 _BUCKET = ("job_pk", "width", "bucket", "workspace_id", "points", "not_finite", "columns")
 Key = tuple[int, int]  # width, number
+_JOB = f"SELECT {', '.join(FACTS)} FROM job WHERE token_digest = ?"
+_FOLLOW = (
+    f"UPDATE job SET {', '.join(f'{name} = ?' for name in CHANGED)}, metrics_version = metrics_version + 1 "
+    "WHERE pk = ?"
+)
+_PUT = (
+    f"INSERT INTO metric_bucket ({', '.join(_BUCKET)}) VALUES ({', '.join('?' * len(_BUCKET))}) "
+    f"ON CONFLICT (job_pk, width, bucket) DO UPDATE SET {', '.join(f'{n} = excluded.{n}' for n in _BUCKET[4:])}"
+)
 
 
 class MetricTables(ABC):
@@ -84,14 +93,12 @@ class MetricTables(ABC):
 
     def job(self, digest: str) -> dict[str, Any] | None:
         """The facts of the job that a token is for; nobody else changes it until the commit."""
-        found = self._ask(f"SELECT {', '.join(FACTS)} FROM job WHERE token_digest = ?{self.lock}", [digest])
+        found = self._ask(_JOB + self.lock, [digest])
         return dict(zip(FACTS, found[0], strict=True)) if found else None
 
     def follow(self, job: dict[str, Any]) -> None:
-        sets = ", ".join(f"{name} = ?" for name in CHANGED)
         values = [job[name] for name in CHANGED]
-        text = f"UPDATE job SET {sets}, metrics_version = metrics_version + 1 WHERE pk = ?"
-        self._connection.execute(self._sql(text), [*values, job["pk"]])
+        self._connection.execute(self._sql(_FOLLOW), [*values, job["pk"]])
 
     def last_step(self, job_pk: int) -> int:
         """-1: it has none."""
@@ -124,17 +131,11 @@ class MetricTables(ABC):
 
     def put(self, job: dict[str, Any], buckets: Iterable[tuple[Key, Bucket]]) -> None:
         """Store buckets in the place of what was there."""
-        holes = ", ".join("?" * len(_BUCKET))
-        sets = ", ".join(f"{name} = excluded.{name}" for name in _BUCKET[4:])
-        text = (
-            f"INSERT INTO metric_bucket ({', '.join(_BUCKET)}) VALUES ({holes}) "
-            f"ON CONFLICT (job_pk, width, bucket) DO UPDATE SET {sets}"
-        )
         values = [
             (job["pk"], *key, job["workspace_id"], bucket.points, bucket.not_finite, bucket.as_json())
             for key, bucket in buckets
         ]
-        self._many(self._sql(text), values)
+        self._many(self._sql(_PUT), values)
 
     def _many(self, text: str, values: Sequence[tuple[Any, ...]]) -> None:
         self._connection.executemany(text, values)
@@ -151,6 +152,11 @@ class SqliteMetrics(MetricTables):
     """Rows go in by the handful: each statement gives up the interpreter once, not once a row."""
 
     _HANDFULS = (128, 64, 32, 16, 8, 4, 2, 1)
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        # Pages. What many small commits write again and again goes from the log into the file once in a while.
+        self._connection.execute("PRAGMA wal_autocheckpoint = 4000")
 
     def begin(self) -> None:
         self._connection.execute("BEGIN IMMEDIATE")

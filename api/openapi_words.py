@@ -8,8 +8,10 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic import BaseModel
 
+from api.access.auth import SCHEMES, schemes_of
 from api.access.permissions import COARSE, PERMISSIONS, SCOPES, SETS
 from api.openapi_examples import add_examples
 from tuneyard.shapes import Problem
@@ -75,6 +77,8 @@ def _description(app: FastAPI) -> dict[str, Any]:
         schemas.pop(name, None)
     problem = Problem.model_json_schema(mode="serialization", ref_template=SCHEMAS + "{model}")
     schemas |= problem.pop("$defs") | {"Problem": problem}
+    components["securitySchemes"] = SCHEMES
+    _add_security(app, document["paths"])
     components["responses"] = {f"Problem{status}": _refusal(text) for status, text in REFUSALS.items()}
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
@@ -85,6 +89,15 @@ def _description(app: FastAPI) -> dict[str, Any]:
     _join_config_fields(schemas["FinetuneConfig"])
     add_examples(schemas)
     return document
+
+
+def _add_security(app: FastAPI, paths: dict[str, Any]) -> None:
+    for route in iter_route_contexts(app.routes):
+        if not isinstance(route.original_route, APIRoute) or not route.include_in_schema:
+            continue
+        if schemes := schemes_of(route.dependant):
+            for method in route.methods or ():
+                paths[str(route.path_format)][method.lower()]["security"] = [{name: []} for name in schemes]
 
 
 def _refusal(description: str) -> dict[str, Any]:

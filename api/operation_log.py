@@ -29,7 +29,7 @@ class OperationLog:
         `cost_estimate` is null without a tariff, and where no job like it has completed yet.
         """
         fields = {
-            "operation": "train" if job.kind == JobKind.FINETUNE else job.kind,
+            "operation": "train" if job.kind in (JobKind.FINETUNE, JobKind.TABULAR) else job.kind,
             "key_prefix": who.id if who.kind == "key" else None,
             "job_id": job.id,
             "cost_estimate": likely_cost(self._database, self._settings, job),

@@ -16,11 +16,11 @@ from starlette.responses import Response
 
 from api.lifecycle import IllegalMove
 from api.strict_json import BrokenJson
+from tuneyard.config_words import FORM
 from tuneyard.errors import TuneyardError
 
 log = logging.getLogger("tuneyard.api")
 RETRY_SECONDS = "1"
-FORM = "form:"  # begins the name of one form of a body that may have several; no field's name
 
 
 class Problem(TuneyardError):

@@ -4,6 +4,7 @@ import logging
 import time
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Literal
 
 from fastapi import Request
@@ -114,7 +115,12 @@ class _JsonLines(JsonFormatter):
 
 
 def _utc(record: logging.LogRecord) -> str:
-    return datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    return f"{_second(int(record.created))}.{int(record.msecs):03}Z"
+
+
+@lru_cache(maxsize=4)
+def _second(since_1970: int) -> str:
+    return datetime.fromtimestamp(since_1970, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def log_to_stderr(style: Literal["text", "json"] = "text") -> None:
@@ -124,5 +130,8 @@ def log_to_stderr(style: Literal["text", "json"] = "text") -> None:
     handler.setFormatter(_JsonLines() if style == "json" else _Lines(line))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.captureWarnings(True)
+    # No line says where in the code, or in which thread, it was written, and finding out takes longer than the line.
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     for quiet in ("alembic", "uvicorn.error"):
         logging.getLogger(quiet).setLevel(logging.WARNING)

@@ -18,7 +18,7 @@ from api.problems import Problem
 from api.tables import Job, now
 from tuneyard.shapes import JobEventKind, JobKind, JobStatus, Resume
 
-# What of a batch test's config no answer and no score hangs on.
+# What of a batch test's or prediction's config no answer and no score hangs on.
 NOT_IN_ANSWERS = {
     "batch_size",
     "memory_gb",
@@ -40,8 +40,8 @@ def resume(database: Database, launches: Launches, who: Caller, found: Job, aske
             Prefect went away in between, when the job has failed for that reason.
     """
     after(JobStatus(found.status), Event.RESUME)
-    if found.kind == JobKind.BATCH_TEST:
-        _keep_answers(asked)
+    if found.kind in (JobKind.BATCH_TEST, JobKind.PREDICT):
+        _keep_answers(asked, "batch test" if found.kind == JobKind.BATCH_TEST else "prediction")
     config = changed_config(found, asked.config or {})
     launches.demand(JobKind(found.kind))
     with database.writing() as session:
@@ -59,8 +59,8 @@ def resume(database: Database, launches: Launches, who: Caller, found: Job, aske
     return start_or_fail(database, launches, who, job)
 
 
-def _keep_answers(asked: Resume) -> None:
-    """A batch test goes on behind its last answer, and its answers are of one model, asked in one way.
+def _keep_answers(asked: Resume, what: str) -> None:
+    """It goes on behind its last answer, and its answers are of one model, asked in one way.
 
     Raises:
         Problem: 409 naming the field.
@@ -69,12 +69,12 @@ def _keep_answers(asked: Resume) -> None:
         field = "from_best" if asked.checkpoint is None else "checkpoint"
         raise Problem(
             409,
-            "a batch test has no checkpoints: it goes on with the prompts that have no answer",
+            f"a {what} has no checkpoints: it goes on with the prompts that have no answer",
             field=field,
         )
     for name in asked.config or {}:
         if name not in NOT_IN_ANSWERS:
-            words = "the answers that are here were given with another one: start a new batch test"
+            words = f"the answers that are here were given with another one: start a new {what}"
             raise Problem(409, f"config.{name}: {words}", field=f"config.{name}")
 
 

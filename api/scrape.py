@@ -62,9 +62,10 @@ class Workspace(Collector):
         yield _gauge("tuneyard_queue_waiting", "Jobs that wait.", [((), _waiting(states))])
         wait = 0.0 if oldest is None else max((now() - oldest).total_seconds(), 0.0)
         yield _gauge("tuneyard_queue_oldest_wait_seconds", "How long the oldest of them has.", [((), wait)])
-        yield _total("ml_train_jobs", "Fine-tunes recorded.", [((), _of_kind(states, JobKind.FINETUNE))])
-        tests = _of_kind(states, JobKind.BATCH_TEST) + self._deleted()
-        yield _total("ml_predict_jobs", "Batch tests recorded.", [((), tests)])
+        trained = _of_kind(states, JobKind.FINETUNE) + _of_kind(states, JobKind.TABULAR)
+        yield _total("ml_train_jobs", "Fine-tunes, and fits of tables, recorded.", [((), trained)])
+        asked = _of_kind(states, JobKind.BATCH_TEST) + _of_kind(states, JobKind.PREDICT) + self._deleted()
+        yield _total("ml_predict_jobs", "Batch tests and predictions recorded.", [((), asked)])
 
     def _deleted(self) -> int:
         """Batch tests that have been deleted: a counter does not go back."""

@@ -247,6 +247,7 @@ class Job(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("workspace_id", "id"),
         UniqueConstraint("workspace_id", "flow_run_id"),
+        Index(None, "workspace_id", "pk"),  # without it a page of the newest sorts all of them
         Index(None, "workspace_id", "kind", "status"),
         Index(None, "workspace_id", "host", "claimed_at"),
     )
@@ -325,17 +326,16 @@ class Job(SQLModel, table=True):
 
     @property
     def progress(self) -> float:
-        return progress_of(self)
+        return progress_of(self.status, self.total_steps, self.current_step)
 
 
-def progress_of(job: Any) -> float:
-    """A job's, or its row's: percent, two decimals. A completed job is at 100 wherever its steps ended."""
-    if job.status == "completed":
+def progress_of(status: str, total_steps: int | None, current_step: int | None) -> float:
+    """Percent, two decimals. A completed job is at 100 wherever its steps ended."""
+    if status == "completed":
         return 100.0
-    if not job.total_steps or job.current_step is None:
+    if not total_steps or current_step is None:
         return 0.0
-    percent: float = round(100.0 * job.current_step / job.total_steps, 2)
-    return min(100.0, percent)
+    return min(100.0, round(100.0 * current_step / total_steps, 2))
 
 
 class JobEvent(SQLModel, table=True):

@@ -266,8 +266,8 @@ def jobs(folder: Path, rounds: int, venv: Path) -> Result:  # noqa: ARG001
         for number in range(1000):
             body = {"id": f"job-{number}", "model": "m", "config": CONFIG}
             connection.json("POST", "/api/v1/jobs", body, **ours.key)
-        found = p50(server, ours.read("?limit=100"), 50)
-        click.echo(f"a page of 100 of 1000 jobs, p50: {found:.1f} ms")
+        page, found = (p50(server, ours.read(f"?limit={limit}"), 50) for limit in (100, 1000))
+        click.echo(f"1000 jobs listed, p50: {found:.1f} ms; a page of 100 of them: {page:.1f} ms")
         return {"jobs_p50_ms": found}
 
 

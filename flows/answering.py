@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,10 @@ from flows.cards import cards
 from flows.job_ends import LEAVING_PATIENCE
 from flows.job_run import JobRun
 from tasks.launch import Tail, run_child
+from tasks.lease import Lease
 from tasks.score import score_answer
 from tasks.vllm_engine import why_not
-from tuneyard.batch_configs import BatchTestConfig
+from tuneyard.batch_configs import BatchTestConfig, PredictConfig
 from tuneyard.batch_shapes import BatchTest, ChatTurn, NewPrediction, Prompt
 from tuneyard.errors import BadInput, TuneyardError
 from tuneyard.scorers import Scorer
@@ -61,29 +62,37 @@ def answer(run: JobRun, config: BatchTestConfig, prompts: list[Prompt], model: P
     relay = Relay(run, config, prompts)
     relay.look()  # what an earlier attempt has answered and not told
     with cards(run, config.gpus) as lease, relay.to_the_end():
-        result = run_child(
-            "tasks.generate",
-            plan_of(config, prompts, model, relay.file),
-            run.folder,
-            secrets={},
-            watch=relay.look,
-            say=run.log.info,
-            environment=lease.environment,
-        )
+        return generated(run, plan_of(config, prompts, model, relay.file), lease, relay.look)
+
+
+def generated(run: JobRun, plan: dict[str, Any], lease: Lease, watch: Callable[[], None]) -> dict[str, Any]:
+    """Have a child process answer what the plan's file has no answer to; how it did."""
+    result = run_child(
+        "tasks.generate",
+        plan,
+        run.folder,
+        secrets={},
+        watch=watch,
+        say=run.log.info,
+        environment=lease.environment,
+    )
     return {name: result[name] for name in HOW}
 
 
-def refuse_engine(config: BatchTestConfig) -> None:
+def refuse_engine(config: BatchTestConfig | PredictConfig) -> None:
     """Raises BadInput where this host has not what the config's engine needs."""
     if config.engine == "vllm" and (problem := why_not(config.gpus)) is not None:
         raise BadInput(problem, field="engine")
 
 
-def plan_of(config: BatchTestConfig, prompts: list[Prompt], model: Path, file: Path) -> dict[str, Any]:
+def plan_of(
+    config: BatchTestConfig | PredictConfig, prompts: list[Prompt], model: Path, file: Path
+) -> dict[str, Any]:
     """What the generator is told; see `tasks.generate`."""
+    scorers = config.scorers if isinstance(config, BatchTestConfig) else []
     return {
         "model_dir": str(model),
-        "prompts": [_asked(prompt, config.scorers) for prompt in prompts],
+        "prompts": [_asked(prompt, scorers) for prompt in prompts],
         "answers_path": str(file),
         **config.model_dump(include=set(SETTINGS)),
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import cast
 
 from prefect import task
@@ -14,7 +16,7 @@ from tasks.alongside import run_alongside
 from tasks.answers import AnswerFile
 from tasks.asking import ask_all
 from tasks.endpoint import Endpoint, Manner, chat_of
-from tuneyard.batch_configs import BatchTestConfig, TestSettings
+from tuneyard.batch_configs import BatchTestConfig, PredictConfig, TestSettings
 from tuneyard.batch_shapes import Prompt
 from tuneyard.errors import BadInput
 
@@ -26,16 +28,27 @@ SHORTEST_TRY = 30.0
 def ask(run: JobRun, config: BatchTestConfig, prompts: list[Prompt]) -> None:
     """Have the endpoint answer the prompts; what an earlier attempt on this host was told is not asked again."""
     refuse_what_needs_a_local_model(config, prompts)
+    relay = Relay(run, config, prompts)
+    with relay.to_the_end():
+        put(run, config, prompts, relay.file, relay.look)
+
+
+def put(
+    run: JobRun,
+    config: BatchTestConfig | PredictConfig,
+    prompts: list[Prompt],
+    answers: Path,
+    watch: Callable[[], None],
+) -> None:
+    """Put to the endpoint what the file has no answer to; each answer is a line of it as it comes."""
     endpoint = open_endpoint(config.model.removeprefix(ENDPOINT), "model")
     words = f"Asking {endpoint.model} at {endpoint.base_url}, {config.concurrency} at a time"
     run.at(words)
     run.journal.event("started", words)
-    relay = Relay(run, config, prompts)
-    file = AnswerFile(relay.file)
+    file = AnswerFile(answers)
     chats = [chat_of(at, prompt) for at, prompt in enumerate(prompts)]
     manner = manner_of(config)
-    with relay.to_the_end():
-        run_alongside(lambda: ask_all(endpoint, chats, manner, file, run.log.info), relay.look)
+    run_alongside(lambda: ask_all(endpoint, chats, manner, file, run.log.info), watch)
 
 
 def open_endpoint(named: str, field: str) -> Endpoint:
@@ -59,7 +72,7 @@ def open_endpoint(named: str, field: str) -> Endpoint:
     return Endpoint(name, found.base_url, model or found.model, found.api_key.get_secret_value(), field)
 
 
-def manner_of(config: TestSettings) -> Manner:
+def manner_of(config: TestSettings | PredictConfig) -> Manner:
     """How a config wants an endpoint asked. A try takes at most half of the patience: one that hangs is not all."""
     return Manner(
         concurrency=config.concurrency,

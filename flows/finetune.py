@@ -12,17 +12,16 @@ from prefect.client.schemas.objects import State
 
 from flows.data_sets import get_data
 from flows.job_run import JobRun, as_job
-from flows.lineage import keep_result, parent_of, without_files
+from flows.lineage import keep_result, parent_of, record_data, without_files
 from flows.lost_runs import close_run
 from flows.models import get_model, meant
 from flows.preflight import look_ahead, look_at_host
 from flows.service_key import DEFAULT_CREDENTIALS
 from flows.suites import take_tests
 from flows.trainer import train
-from tasks.data_source import RECORDED
 from tuneyard import Client
 from tuneyard.configs import FinetuneConfig
-from tuneyard.shapes import Artifact, JobKind, NewDataset, NewJob, Preflight
+from tuneyard.shapes import Artifact, JobKind, NewJob, Preflight
 
 
 @flow(name="finetune", on_cancellation=[close_run], on_crashed=[close_run])
@@ -71,7 +70,7 @@ def keep_model(
     """Record the model that the trainer stored, and what it was made of; the answer becomes the job's result."""
     run.at("Recording the model")
     facts = json.loads((Path(trained["model_dir"]) / "training.json").read_text(encoding="utf-8"))
-    _record_data(run, config, found, facts["sha256"]["dataset"])
+    record_data(run, config.dataset, facts["sha256"]["dataset"], found.figures.rows or 0)
     figures = without_files(trained)
     artifact = keep_result(
         run,
@@ -85,15 +84,6 @@ def keep_model(
     run.progress.table("summary", _summary(artifact, trained), f"What job {run.job.id} made")
     found_words = found.model_dump(mode="json")
     return {"artifact_id": artifact.id, "preflight": found_words, **figures, "model_dir": artifact.uri}
-
-
-def _record_data(run: JobRun, config: FinetuneConfig, found: Preflight, sha256: str) -> None:
-    if config.dataset.startswith(RECORDED):
-        return
-    name = config.dataset.rstrip("/").rsplit("/", 1)[-1]
-    run.service.datasets.create(
-        NewDataset(name=name, uri=config.dataset, sha256=sha256, rows=found.figures.rows or 0)
-    )
 
 
 def _summary(artifact: Artifact, trained: dict[str, Any]) -> str:

@@ -7,8 +7,9 @@ from typing import Any
 
 from flows.job_run import JobRun
 from flows.models import ARTIFACT
+from tasks.data_source import RECORDED
 from tasks.storage import keep
-from tuneyard.shapes import Artifact, KeptFile, NewArtifact
+from tuneyard.shapes import Artifact, KeptFile, NewArtifact, NewDataset
 
 
 def parent_of(run: JobRun, model: str, folder: Path, sha256: str) -> str:
@@ -39,7 +40,8 @@ def keep_result(
     parent_id: str | None,
     details: dict[str, Any],
 ) -> Artifact:
-    """Store what a job made where results are kept, and record it as this job's.
+    """Store what a job made where results are kept, and record it as this job's, under the id that was said when it
+    was asked for; what an earlier attempt recorded under that id is told anew.
 
     Args:
         made: A child process's result, say: "model_dir", "kind", "sha256", "size_bytes" and "files".
@@ -48,6 +50,7 @@ def keep_result(
     uri = keep(Path(made["model_dir"]), made["sha256"], files, run.log.info)
     return run.writer.artifacts.create(
         NewArtifact(
+            id=run.job.artifact_id,
             kind=made["kind"],
             name=name,
             uri=uri,
@@ -59,6 +62,14 @@ def keep_result(
             files=files,
         )
     )
+
+
+def record_data(run: JobRun, uri: str, sha256: str, rows: int) -> None:
+    """Which rows it was made from, by digest; what was uploaded is recorded already."""
+    if uri.startswith(RECORDED):
+        return
+    name = uri.rstrip("/").rsplit("/", 1)[-1]
+    run.service.datasets.create(NewDataset(name=name, uri=uri, sha256=sha256, rows=rows))
 
 
 def without_files(made: dict[str, Any]) -> dict[str, Any]:

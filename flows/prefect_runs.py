@@ -25,7 +25,16 @@ from flows.agreement import Run
 from tuneyard.configs import CollectConfig, LookConfig
 from tuneyard.shapes import Job, JobKind, JobStatus
 
-DEPLOYMENTS = "finetune/gpu", "batch-test/gpu", "check/gpu", "merge/gpu"  # in the order of JobKind
+# In the order of JobKind.
+DEPLOYMENTS = (
+    "finetune/gpu",
+    "batch-test/gpu",
+    "check/gpu",
+    "merge/gpu",
+    "pipeline/gpu",
+    "tabular/gpu",
+    "predict/gpu",
+)
 LOOKS = "close-lost-jobs"
 READINGS = "collect-metrics"
 OVERDUE = timedelta(seconds=90)

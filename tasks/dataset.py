@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tasks.data_source import open_source
+from tasks.data_source import Source, open_source
 from tasks.examples import Example, Taught
 from tasks.row_forms import ALL_FIELDS, FIELDS, Form, form_of, taught_by, unused_fields
 from tuneyard.errors import BadInput
 from tuneyard.faults import Fault, RowFault, quoted, refuse
+from tuneyard.records import Records, read_records
 from tuneyard.stored_file import demand_kind, unpacked
 from tuneyard.suite_files import read_suite as read_suite
-from tuneyard.tabular import Records, read_records
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,7 @@ def read_dataset(uri: str, form: Form | Literal["auto"] = "auto") -> Dataset:
         BadInput: it cannot be had or opened, holds no row, or its first record's form is unknown.
     """
     source = open_source(uri)
-    parts = [read_records(unpacked(file), demand_kind(file), source.uri, ALL_FIELDS) for file in source.files]
-    records = _joined(parts)
+    records = records_of(source, ALL_FIELDS)
     if not records.rows:
         if records.faults:
             refuse(records.faults)
@@ -91,6 +90,13 @@ def whole(dataset: Dataset) -> Dataset:
     if dataset.faults:
         refuse(dataset.faults)
     return dataset
+
+
+def records_of(source: Source, wanted: frozenset[str] | None) -> Records:
+    """Its files as one; `wanted` as in `read_records`."""
+    return _joined(
+        [read_records(unpacked(file), demand_kind(file), source.uri, wanted) for file in source.files]
+    )
 
 
 def _joined(parts: list[Records]) -> Records:

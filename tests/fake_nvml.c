@@ -1,6 +1,7 @@
 /* A stand-in for libnvidia-ml.so.1: the calls that tasks/gpu.py makes.
  *
  *   FAKE_NVML_INIT   what nvmlInit returns (default 0; 9 = driver not loaded, 18 = library and driver differ)
+ *   FAKE_NVML_CUDA   the newest CUDA that the driver runs (default 13000, which is 13.0)
  *   FAKE_NVML_CARDS  one letter a card:
  *                      g  good: every counter answers
  *                      o  old: has no nvmlDeviceGetTemperatureV, no power and no energy counter, reasons by an older name
@@ -133,6 +134,12 @@ const char *nvmlErrorString(int code) {
 
 int nvmlSystemGetDriverVersion(char *text, unsigned size) {
     snprintf(text, size, "600.01");
+    return OK;
+}
+
+int nvmlSystemGetCudaDriverVersion_v2(int *version) {
+    const char *said = getenv("FAKE_NVML_CUDA");
+    *version = said ? atoi(said) : 13000;
     return OK;
 }
 

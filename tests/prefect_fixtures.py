@@ -19,7 +19,14 @@ from api.serving import listen
 from api.settings import Settings
 from tests.api_fixtures import UNLIMITED, Office, Served, served
 
-DEPLOYMENTS = ("finetune/gpu", "batch-test/gpu", "check/gpu", "merge/gpu")
+DEPLOYMENTS = (
+    "finetune/gpu",
+    "batch-test/gpu",
+    "check/gpu",
+    "merge/gpu",
+    "tabular/gpu",
+    "predict/gpu",
+)
 
 
 @dataclass

@@ -56,6 +56,12 @@ def job(job_id: str = "j1", **changes: Any) -> dict[str, Any]:
     } | changes
 
 
+def started(job_id: str = "j1", **changes: Any) -> dict[str, Any]:
+    """The answer to whoever asked for a job."""
+    told = {"job_id": job_id, "message": "Training job submitted", "artifact_id": "a1"}
+    return job(job_id, status="pending") | told | changes
+
+
 def api_key(key_id: str = "a1B2c3D4e5F6", **changes: Any) -> dict[str, Any]:
     return {
         "id": key_id,

@@ -157,7 +157,7 @@ def test_changes_hold_from_the_next_request_on(office: Office) -> None:
     changed = office.call("PUT", one, admin, json={"name": "m", "scopes": ["production"], "rate_limit": 9})
     assert changed.status_code == 200
     assert (changed.json()["name"], changed.json()["rate_limit"]) == ("m", 9)
-    assert changed.json()["permissions"] == ["artifacts:read"]
+    assert changed.json()["permissions"] == ["artifacts:read", "predictions:write"]
     assert office.call("GET", JOBS, new["key"]).status_code == 403
     kept = office.call("PUT", one, admin, json={"description": "d", "rate_limit": None}).json()
     assert (kept["name"], kept["scopes"], kept["rate_limit"]) == ("m", ["production"], None)

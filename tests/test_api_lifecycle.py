@@ -249,15 +249,20 @@ def test_another_workspace_s_silence_is_not_ours_to_close(office: Office) -> Non
     other.http.close()
 
 
-def test_a_trainer_that_sends_no_heartbeats_has_half_an_hour(office: Office) -> None:
-    """One of the platform's own, that holds the token of a job that nobody claimed."""
-    body = {"model_name": "m"}
-    made = office.call("POST", "/api/training/local/jobs", office.key("training"), json=body).json()
+@pytest.mark.parametrize("claims", [False, True])
+def test_a_trainer_that_sends_no_heartbeats_has_half_an_hour(office: Office, claims: bool) -> None:
+    """One of the platform's own: it holds the token of a job that nobody claimed, or claimed it as an agent."""
+    body, key = {"model_name": "m"}, office.key("training")
+    made = office.call("POST", "/api/training/local/jobs", key, json=body).json()
     job_id = made["job_id"]
+    if claims:
+        agent = {"X-Agent-ID": "agent_1234"}
+        made = office.call("POST", f"/api/training/agent/claim/{job_id}", key, headers=agent).json()
     office.call("PUT", f"{JOBS}/{job_id}/metrics", made["job_token"], json={"step": 3})
-    office.moved(job_id, last_report_at=now() - timedelta(minutes=29))
-    assert close_lost(office) == []
-    office.moved(job_id, last_report_at=now() - timedelta(minutes=31))
+    for minutes in (29, 31):
+        at = now() - timedelta(minutes=minutes)
+        office.moved(job_id, last_report_at=at, claimed_at=at if claims else None)
+        assert minutes == 31 or close_lost(office) == []
     [job] = close_lost(office)
     assert (job["id"], job["status"]) == (job_id, "failed")
 

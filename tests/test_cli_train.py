@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.sdk_fixtures import NOW, Record, job, refused
+from tests.sdk_fixtures import NOW, Record, job, refused, started
 from tests.sdk_fixtures import config_home as config_home
 from tests.sdk_fixtures import record as record
 from tests.unasync import ROOT
@@ -31,7 +31,7 @@ packing: true
 lora:
   rank: 8
 """
-PENDING = job(status="pending")
+PENDING = started()
 DONE = job(status="completed", progress=100.0)
 TRAIN, VALIDATE, MERGE = "/api/v1/ml/$train", "/api/v1/ml/$validate", "/api/v1/ml/$merge"
 FAULT = {"severity": "warning", "code": "duplicates", "message": "3 rows are copies"}

@@ -16,7 +16,9 @@ from deployments.local_stack import REPOSITORY, Stack
 from tests.deployed import ended, finished, job_of, start, until
 from tests.fake_openai import KEY, Asked, FakeOpenAI, Reply, fake_openai, said
 from tests.test_crash import kill_flow
-from tuneyard.shapes import Job
+from tuneyard.batch_configs import PredictConfig
+from tuneyard.errors import Conflict
+from tuneyard.shapes import Job, Resume
 
 PROMPTS = 30
 
@@ -124,6 +126,27 @@ def test_a_run_that_is_killed_goes_on_and_asks_for_no_answer_twice(
     assert (job.status, job.restarts) == ("completed", 1)
     assert (test.completed_prompts, test.passed_prompts) == (PROMPTS, PROMPTS)
     assert PROMPTS <= len(fake.asked) <= PROMPTS + 2  # what was under way is asked again
+
+
+@pytest.mark.slow
+def test_a_prediction_that_is_paused_goes_on_with_what_has_no_answer(stack: Stack, fake: FakeOpenAI) -> None:
+    fake.behave = lambda asked: Reply(body=said(number(asked)), wait=60.0 if int(number(asked)) > 3 else 0)
+    config = PredictConfig(model="endpoint:fake", prompts=[f"Say {n}" for n in range(8)], concurrency=2)
+    with stack.client("admin") as desk:
+        job_id = desk.jobs.predict(config).id
+        until(lambda: len(fake.asked) > 5)
+        assert desk.jobs.pause(job_id).status == "pausing"
+        until(lambda: desk.jobs.get(job_id).status == "paused")
+        fake.reset(lambda asked: Reply(body=said(number(asked))))
+        with pytest.raises(Conflict, match="seed"):
+            desk.jobs.resume(job_id, Resume(config={"seed": 3}))
+        desk.jobs.resume(job_id)
+        until(lambda: desk.jobs.get(job_id).ended_at)
+        job = desk.jobs.get(job_id)
+        made = desk.artifacts.get(job.artifact_id or "")
+    assert (job.status, job.error, job.attempt) == ("completed", None, 2)
+    assert sorted(fake.prompts()) == [f"Say {n}" for n in range(4, 8)]
+    assert [one["response"] for one in made.details["predictions"]] == [str(n) for n in range(8)]
 
 
 def test_what_cannot_be_asked_of_an_endpoint_fails_with_one_clear_error(

@@ -308,8 +308,11 @@ def test_the_platform_s_resume_names_the_job_twice(yard: Office, prefect: StandI
     body = {"resume_from_best": True, "config_adjustments": {"epochs": 4}, "user_id": "anybody"}
     assert yard.call("POST", path, key, json=body).json() == {
         "success": True,
+        "message": "Training resumed successfully",
         "job_id": job["id"],
+        "resumed_from": job["id"],
         "resumed_from_job_id": job["id"],
+        "checkpoint_path": "best",
         "resume_from_checkpoint": "best",
         "status": "pending",
     }

@@ -10,8 +10,13 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
+from pydantic import SecretStr
 
-from api import tables
+from api import app, dialects, tables
+from api.access.pepper import make_pepper
+from api.schema_head import make_ready
+from api.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("flows", "tasks", "blocks", "deployments", "api", "tuneyard")
@@ -104,6 +109,63 @@ def test_owned_rows_are_reached_through_the_one_door() -> None:
         if name not in may:
             assert not selecting.findall(path.read_text()), f"{name}: use owned(table, workspace_id)"
     assert {"Job", "ApiKey", "User", "AuditEvent", "LoginSession"} <= owned
+
+
+# Dialects that ask the database by themselves, and why no canonical route asks that.
+ASKING: dict[str, str] = {}
+DIALECTS = ROOT / "api" / "dialects"
+
+
+def _dialect_of(name: str) -> str | None:
+    """The dialect that a module is or belongs to."""
+    first = name.removeprefix("api.dialects.").partition(".")[0]
+    known = {path.stem for path in DIALECTS.iterdir() if not path.stem.startswith("__")}
+    return first if name.startswith("api.dialects.") and first in known else None
+
+
+def test_no_dialect_imports_another_and_nothing_else_imports_one() -> None:
+    for path in (ROOT / "api").rglob("*.py"):
+        own = _dialect_of(".".join(path.relative_to(ROOT).with_suffix("").parts))
+        for name in _imports(path):
+            assert _dialect_of(name) in (None, own), f"{path} imports {name}"
+
+
+def test_no_dialect_asks_the_database_what_the_canonical_routes_ask() -> None:
+    """It finds single objects by `find`, and calls the routes' functions for the rest."""
+    asking = re.compile(r"\b(?:select|owned|text)\(|\.(?:exec|execute|scalars?|query)\(|\bsqlalchemy\b")
+    found = {
+        str(path.relative_to(DIALECTS)) for path in DIALECTS.rglob("*.py") if asking.search(path.read_text())
+    }
+    assert found == ASKING.keys()
+
+
+def test_a_sixth_dialect_is_its_own_file_and_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = """
+from fastapi import APIRouter
+from api.access.auth import AnyCaller
+
+router = APIRouter()
+ERROR_WORDS = {"/sixth": lambda body: body | {"oops": body["detail"]}}
+
+
+@router.get("/sixth/me")
+def me(caller: AnyCaller) -> dict[str, str]:
+    return {"whoami": caller.name}
+"""
+    (tmp_path / "sixth.py").write_text(code)
+    monkeypatch.setattr(dialects, "__path__", [*dialects.__path__, str(tmp_path)])
+    monkeypatch.setattr(app, "DIALECTS", (*app.DIALECTS, "sixth"))
+    make_pepper(tmp_path)
+    settings = Settings(tuneyard_home=tmp_path, admin_api_keys=SecretStr("a-key-of-the-sixth"))
+    api = app.create_app(settings)
+    make_ready(api.state.door.database)
+    with TestClient(api) as client:
+        assert client.get("/sixth/me").json()["oops"] == "Missing authorization header"
+        named = client.get("/sixth/me", headers={"X-API-Key": "a-key-of-the-sixth"})
+    assert named.json() == {"whoami": "declared admin"}
+    sys.modules.pop("api.dialects.sixth")
 
 
 def test_heavy_libraries_are_not_imported_at_the_top_of_what_a_flow_imports() -> None:

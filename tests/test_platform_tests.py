@@ -67,11 +67,13 @@ def test_a_run_answers_its_id_and_its_prompts(yard: Office, prefect: StandIn, si
     answer = run(yard, test_suite_id=suite_of(yard, size), test_run_name="nightly")
     assert answer.status_code == 200, answer.text
     body = answer.json()
-    assert body | {"test_run_id": ""} == {
+    assert body == {
         "success": True,
-        "test_run_id": "",
+        "test_run_id": body["test_run_id"],
+        "test_id": body["test_run_id"],
         "status": "pending",
         "total_prompts": total,
+        "results": {"total_prompts": total, "successful": 0, "failed": 0},
     }
     config = config_of(yard, prefect, body["test_run_id"])
     assert (config["prompt_limit"], config["concurrency"], config["delay_ms"]) == (25, 3, 1000)

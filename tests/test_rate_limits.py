@@ -15,7 +15,6 @@ from typing import Any
 import httpx
 import pytest
 from fakeredis import TcpFakeServer
-from sqlalchemy import event
 from sqlmodel import col, update
 
 from api import tables
@@ -209,13 +208,9 @@ def test_a_run_that_reports_is_not_limited(tmp_path: Path) -> None:
 def test_a_mistyped_key_costs_no_query(office: Office) -> None:
     good = office.key("training")
     asked: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if statement.startswith("SELECT"):
-            asked.append(statement)
-
-    engine = office.served.database.engine
-    event.listen(engine, "before_cursor_execute", note)
+    assert statuses(office, good, 1) == [200]  # the connection for look-ups is there from now on
+    asking = office.served.database._asked.driver_connection
+    asking.set_trace_callback(asked.append)
     try:
         mistyped = good[:-1] + ("0" if good[-1] != "0" else "1")
         assert statuses(office, mistyped, 3) == [401] * 3
@@ -223,7 +218,7 @@ def test_a_mistyped_key_costs_no_query(office: Office) -> None:
         assert statuses(office, keys.mint().text, 1) == [401]
         assert len(asked) == 1
     finally:
-        event.remove(engine, "before_cursor_execute", note)
+        asking.set_trace_callback(None)
 
 
 def test_a_key_is_told_of_its_end_for_a_week_before(tmp_path: Path) -> None:

@@ -15,10 +15,11 @@ from tests.prefect_fixtures import launching as launching
 from tests.prefect_fixtures import prefect as prefect
 from tests.prefect_fixtures import prefect_server as prefect_server
 from tests.prefect_fixtures import yard as yard
-from tests.sdk_fixtures import KEY, NOW, TOKEN, Make, Wire, job, page, problem
+from tests.sdk_fixtures import KEY, NOW, TOKEN, Make, Wire, job, page, problem, started
 from tests.sdk_fixtures import make as make
 from tuneyard import Client, errors
-from tuneyard.configs import FinetuneConfig
+from tuneyard.batch_configs import PredictConfig
+from tuneyard.configs import FinetuneConfig, TabularConfig
 from tuneyard.identifiers import fresh_id
 from tuneyard.shapes import (
     Claim,
@@ -32,16 +33,28 @@ from tuneyard.shapes import (
     NewJobError,
     NewJobEvent,
     NewLogLine,
+    PredictRows,
     Resume,
+    Table,
 )
 
 CONFIG = FinetuneConfig(model="m", dataset="d")
+TABLE, ROWS = TabularConfig(), Table(columns=["x", "y"], data=[[1, 2]])
+ASK = PredictConfig(model="m", prompts=["Hello"])
 EVENT = NewJobEvent(kind="started", message="m")
 LINE = NewLogLine(number=0, at=datetime(2026, 11, 21, tzinfo=UTC), text="t")
 JOBS = "/api/v1/jobs"
 
 ROUTES: list[tuple[Any, str, str, Any]] = [
-    (lambda c: c.jobs.train(CONFIG), "POST", "/api/v1/ml/$train", job()),
+    (lambda c: c.jobs.train(CONFIG), "POST", "/api/v1/ml/$train", started()),
+    (lambda c: c.jobs.train(TABLE, data=ROWS), "POST", "/api/v1/ml/$train", started()),
+    (lambda c: c.jobs.predict(ASK), "POST", "/api/v1/ml/$predict", started()),
+    (
+        lambda c: c.jobs.predict(rows=PredictRows(artifact_id="a", future=ROWS)),
+        "POST",
+        "/api/v1/ml/$predict",
+        started(),
+    ),
     (lambda c: c.jobs.validate({"model": "m"}), "POST", "/api/v1/ml/$validate", {"valid": True}),
     (lambda c: c.jobs.pause("j1"), "POST", f"{JOBS}/j1/pause", job(status="pausing")),
     (lambda c: c.jobs.resume("j1"), "POST", f"{JOBS}/j1/resume", job()),
@@ -96,7 +109,7 @@ def test_what_a_run_tells_goes_with_its_token_alone(make: Make, path: str) -> No
 
 
 def test_a_training_whose_answer_was_lost_is_asked_again_as_the_same_job(make: Make) -> None:
-    wire = Wire(httpx.ReadError("reset"), problem(502), httpx.Response(200, json=job()))
+    wire = Wire(httpx.ReadError("reset"), problem(502), httpx.Response(200, json=started()))
     make(wire, patience=5.0)(lambda c: c.jobs.train(CONFIG))
     bodies = [json.loads(request.content) for request in wire.requests]
     assert bodies[0] == bodies[1] == bodies[2]

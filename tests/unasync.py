@@ -23,6 +23,7 @@ RULES = [
     (r"\bAsync(?=[A-Z])", ""),
     (r"\btuneyard\.async_(?=[a-z])", "tuneyard."),
     (r"\basync (?=def|for|with)", ""),
+    (r"\(await ((?:[^()]|\((?:[^()]|\([^()]*\))*\))*)\)(?=[.\[])", r"\1"),
     (r"\bawait ", ""),
     (r"\basyncio\.to_thread\(\s*([\w.]+)(?:,\s*)?", r"\1("),
     (r"\b__aiter__\b", "__iter__"),

@@ -24,6 +24,7 @@ from tuneyard.async_jobs import AsyncJobs
 from tuneyard.async_kept import AsyncArtifacts, AsyncDatasets
 from tuneyard.async_kept_configs import AsyncConfigs
 from tuneyard.async_metrics import AsyncMetrics
+from tuneyard.async_models import AsyncModels
 from tuneyard.async_wire import AsyncWire
 from tuneyard.errors import Unavailable
 from tuneyard.shapes import (
@@ -66,6 +67,7 @@ class AsyncClient:
         self.metrics = AsyncMetrics(self._wire)
         self.datasets = AsyncDatasets(self._wire)
         self.artifacts = AsyncArtifacts(self._wire)
+        self.models = AsyncModels(self._wire)
         self.configs = AsyncConfigs(self._wire)
         self.aliases = AsyncAliases(self._wire)
         self.suites = AsyncSuites(self._wire)
@@ -91,6 +93,9 @@ class AsyncClient:
 
         Raises:
             BadInput: There is no key, or it was stored for another address; the message says what to do.
+
+        Example:
+            client = AsyncClient.from_env()
         """
         door = credentials.chosen(base_url)
         return cls(
@@ -103,7 +108,11 @@ class AsyncClient:
         )
 
     async def health(self) -> Health:
-        """Whether the API and what it needs are well; asks for no key. `unhealthy` is an answer, not an error."""
+        """Whether the API and what it needs are well; asks for no key. `unhealthy` is an answer, not an error.
+
+        Example:
+            assert (await client.health()).status == "healthy"
+        """
         try:
             return await self._wire.ask(Health, "GET", "/health")
         except Unavailable as trouble:
@@ -112,9 +121,19 @@ class AsyncClient:
             return Health.model_validate(trouble.problem)
 
     async def system(self) -> System:
+        """Where the API runs, and its version.
+
+        Example:
+            print((await client.system()).tuneyard_version)
+        """
         return await self._wire.ask(System, "GET", "/api/v1/system")
 
     async def aclose(self) -> None:
+        """Let go of its connections.
+
+        Example:
+            await client.aclose()
+        """
         await self._wire.http.aclose()
 
     async def __aenter__(self) -> Self:

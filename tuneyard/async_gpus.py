@@ -23,12 +23,21 @@ class AsyncGpus:
 
         Args:
             patience: Seconds of retrying, in place of the client's.
+
+        Example:
+            card = GpuSample(uuid=uuid, index=0, power_w=312.5)
+            await client.gpus.push([HostSample(host="gpu-1", taken_at=datetime.now(UTC), gpus=[card])])
         """
         body = HostSampleBatch(samples=[*samples])
         return await self._wire.ask(Stored, "POST", "/api/v1/gpus/samples", body, patience=patience)
 
     async def list(self) -> Hosts:
-        """Each host and its cards as they were last read, with what is the matter with them."""
+        """Each host and its cards as they were last read, with what is the matter with them.
+
+        Example:
+            for host in await client.gpus.list():
+                print(host.host, [(card.name, card.jobs, card.findings) for card in host.gpus])
+        """
         return await self._wire.ask(Hosts, "GET", "/api/v1/gpus")
 
     async def history(
@@ -44,6 +53,11 @@ class AsyncGpus:
         Args:
             since: From this moment on.
             until: Before this moment.
+
+        Example:
+            hour_ago = datetime.now(UTC) - timedelta(hours=1)
+            page = await client.gpus.history(uuid, since=hour_ago)
+            print([reading.power_w for reading in page.items])
         """
         params = {
             "since": since.isoformat() if since else None,
@@ -66,6 +80,9 @@ class AsyncGpus:
 
         Args:
             page_size: 2 to 5000.
+
+        Example:
+            print([reading.utilization_percent async for reading in client.gpus.iter(uuid)])
         """
         last: datetime | None = None
         while True:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
-from typing import Any, Literal
 
 from tuneyard.addresses import object_path
+from tuneyard.async_asking import AsyncAsking
 from tuneyard.async_following import AsyncFollowing
-from tuneyard.batch_shapes import NewPrediction, PipelineRequest, Prediction, PredictionBatch
-from tuneyard.configs import FinetuneConfig, MergeConfig, PipelineConfig
-from tuneyard.identifiers import fresh_id
+from tuneyard.batch_shapes import NewPrediction, Prediction, PredictionBatch
 from tuneyard.shapes import (
     Beat,
     Claim,
@@ -31,7 +29,6 @@ from tuneyard.shapes import (
     LogBatch,
     LogLevel,
     LogLine,
-    MergeRequest,
     NewJob,
     NewJobEvent,
     NewLogLine,
@@ -39,88 +36,22 @@ from tuneyard.shapes import (
     Reported,
     Resume,
     Stored,
-    TrainRequest,
-    ValidateRequest,
-    Validation,
 )
-
-
-def _asked(**given: Any) -> dict[str, Any]:
-    """What is sent of what may be left out."""
-    return {name: value for name, value in given.items() if value is not None}
-
 
 JobList = list[Job]
 Errors = list[JobError]
 
 
-class AsyncJobs(AsyncFollowing):
+class AsyncJobs(AsyncAsking, AsyncFollowing):
     """Fine-tunes and batch tests, as work that is claimed, reported on and ended."""
 
     async def create(self, new: NewJob) -> Job:
-        """Record a job; the same `flow_run_id` again answers the job that is there."""
+        """Record a job; the same `flow_run_id` again answers the job that is there.
+
+        Example:
+            job = await client.jobs.create(NewJob(model="my-model", name="by hand"))
+        """
         return await self._wire.ask(Job, "POST", "/api/v1/jobs", new)
-
-    async def train(
-        self,
-        config: FinetuneConfig | None = None,
-        name: str | None = None,
-        job_id: str | None = None,
-        *,
-        config_id: str | None = None,
-    ) -> Job:
-        """Record a fine-tune and have Prefect run it; a request whose answer was lost is repeated as the same job.
-
-        Args:
-            config: What to do; or `config_id`, one that is kept.
-            name: In place of the config's own.
-            job_id: An id of yours; default: a new one.
-        """
-        body = TrainRequest(**_asked(config=config, config_id=config_id, name=name), id=job_id or fresh_id())
-        return await self._wire.ask(Job, "POST", "/api/v1/ml/$train", body)
-
-    async def merge(
-        self,
-        config: MergeConfig | None = None,
-        name: str | None = None,
-        job_id: str | None = None,
-        *,
-        config_id: str | None = None,
-    ) -> Job:
-        """Have an adapter added into its base model, as `train` has a model trained."""
-        body = MergeRequest(**_asked(config=config, config_id=config_id, name=name), id=job_id or fresh_id())
-        return await self._wire.ask(Job, "POST", "/api/v1/ml/$merge", body)
-
-    async def pipeline(
-        self,
-        config: PipelineConfig | None = None,
-        name: str | None = None,
-        job_id: str | None = None,
-        *,
-        config_id: str | None = None,
-    ) -> Job:
-        """Have a model fine-tuned, tested and, where it is better, promoted, as `train` has one trained."""
-        body = PipelineRequest(
-            **_asked(config=config, config_id=config_id, name=name), id=job_id or fresh_id()
-        )
-        return await self._wire.ask(Job, "POST", "/api/v1/ml/$pipeline", body)
-
-    async def validate(
-        self,
-        config: dict[str, Any] | None = None,
-        run: bool = False,
-        *,
-        config_id: str | None = None,
-        kind: Literal["finetune", "batch_test"] | None = None,
-    ) -> Validation:
-        """What the API can see of a config, or of one that is kept; with `run`, the job that looks at the model and
-        the rows of a fine-tune's.
-
-        Args:
-            kind: What it is a config of; default: a fine-tune.
-        """
-        body = ValidateRequest(**_asked(config=config, config_id=config_id, kind=kind), run=run)
-        return await self._wire.ask(Validation, "POST", "/api/v1/ml/$validate", body)
 
     async def list(
         self,
@@ -130,7 +61,12 @@ class AsyncJobs(AsyncFollowing):
         limit: int = 50,
         offset: int = 0,
     ) -> Page[Job]:
-        """One page, newest first; `limit` is at most 100."""
+        """One page, newest first; `limit` is at most 100.
+
+        Example:
+            page = await client.jobs.list(status="running", limit=10)
+            print(page.total, [job.name for job in page.items])
+        """
         params = {
             "status": status,
             "kind": kind,
@@ -150,6 +86,9 @@ class AsyncJobs(AsyncFollowing):
         """Every job, newest first, each once, also while new ones come in.
 
         Under `status`, a job whose status changes between two pages can push another past the reader.
+
+        Example:
+            print([job.name async for job in client.jobs.iter(status="running")])
         """
         seen: set[str] = set()
         offset = 0
@@ -164,19 +103,37 @@ class AsyncJobs(AsyncFollowing):
                 return
 
     async def gpu(self, job_id: str) -> JobGpu:
-        """What the job has had of cards: hours, use, energy, memory and cost."""
+        """What the job has had of cards: hours, use, energy, memory and cost.
+
+        Example:
+            print((await client.jobs.gpu(job_id)).gpu_hours)
+        """
         return await self._wire.ask(JobGpu, "GET", object_path("jobs", job_id, "gpu"))
 
     async def claim(self, job_id: str, claim: Claim) -> Claimed:
-        """Take the job for a new attempt; the job token before it is dead."""
+        """Take the job for a new attempt; the job token before it is dead.
+
+        Example:
+            taken = await client.jobs.claim(job_id, Claim(host="gpu-1", pid=4711))
+            own = AsyncClient(client.base_url, job_token=taken.job_token)
+        """
         return await self._wire.ask(Claimed, "POST", object_path("jobs", job_id, "claim"), claim)
 
     async def update(self, job_id: str, facts: JobFacts) -> Job:
-        """Tell what the run has learned; needs the job token."""
+        """Tell what the run has learned; needs the job token.
+
+        Example:
+            await run.jobs.update(job_id, JobFacts(stage="reading rows", total_steps=500))
+        """
         return await self._wire.ask(Job, "PATCH", object_path("jobs", job_id), facts, as_job=True)
 
     async def heartbeat(self, job_id: str, beat: Heartbeat) -> Beat:
-        """Say that the run is alive, and read whether it is to go on; needs the job token."""
+        """Say that the run is alive, and read whether it is to go on; needs the job token.
+
+        Example:
+            beat = await run.jobs.heartbeat(job_id, Heartbeat(pids=[4711]))
+            print(beat.job_status)  # cancelling, pausing: stop
+        """
         return await self._wire.ask(Beat, "POST", object_path("jobs", job_id, "heartbeat"), beat, as_job=True)
 
     async def add_events(
@@ -186,6 +143,9 @@ class AsyncJobs(AsyncFollowing):
 
         Args:
             patience: Seconds of retrying, in place of the client's.
+
+        Example:
+            await run.jobs.add_events(job_id, [NewJobEvent(kind="checkpoint", message="saved", step=500)])
         """
         path = object_path("jobs", job_id, "events")
         body = JobEventBatch(events=[*events])
@@ -198,6 +158,10 @@ class AsyncJobs(AsyncFollowing):
 
         Args:
             patience: Seconds of retrying, in place of the client's.
+
+        Example:
+            line = NewLogLine(number=0, at=datetime.now(UTC), text="begun")
+            await run.jobs.add_lines(job_id, [line])
         """
         path = object_path("jobs", job_id, "logs")
         body = LogBatch(lines=[*lines])
@@ -210,6 +174,10 @@ class AsyncJobs(AsyncFollowing):
 
         Args:
             patience: Seconds of retrying, in place of the client's.
+
+        Example:
+            answer = NewPrediction(prompt_index=0, step=500, prompt="2 + 2?", response="4", passed=True)
+            await run.jobs.add_predictions(job_id, [answer])
         """
         path = object_path("jobs", job_id, "predictions")
         body = PredictionBatch(predictions=[*predictions])
@@ -218,39 +186,73 @@ class AsyncJobs(AsyncFollowing):
     async def predictions(
         self, job_id: str, step: int | None = None, limit: int = 100, offset: int = 0
     ) -> Page[Prediction]:
-        """One page of what a model in training answered, by step, then prompt; `limit` is at most 1000."""
+        """One page of what a model in training answered, by step, then prompt; `limit` is at most 1000.
+
+        Example:
+            for answer in (await client.jobs.predictions(job_id, step=500)).items:
+                print(answer.prompt, answer.response)
+        """
         path = object_path("jobs", job_id, "predictions")
         params = {"step": step, "limit": limit, "offset": offset}
         return await self._wire.ask(Page[Prediction], "GET", path, params=params)
 
     async def close_lost(self, asked: CloseLost) -> JobList:
-        """Close the jobs whose runs are dead; those that are `pending` without a `flow_run_id` wait for the caller."""
+        """Close the jobs whose runs are dead; those that are `pending` without a `flow_run_id` wait for the caller.
+
+        Example:
+            await client.jobs.close_lost(CloseLost(silent_seconds=3600))
+        """
         return await self._wire.ask(JobList, "POST", "/api/v1/jobs/$close-lost", asked)
 
     async def launched(self, job_id: str, launched: Launched) -> Job:
-        """Say which run was made for a pending job."""
+        """Say which run was made for a pending job.
+
+        Example:
+            await client.jobs.launched(job_id, Launched(run_key=run_key, flow_run_id=flow_run_id))
+        """
         return await self._wire.ask(Job, "POST", object_path("jobs", job_id, "launched"), launched)
 
     async def cancel(self, job_id: str) -> Job:
-        """Ask for the end of the job; one that runs is `cancelling` until its run has stopped."""
+        """Ask for the end of the job; one that runs is `cancelling` until its run has stopped.
+
+        Example:
+            print((await client.jobs.cancel(job_id)).status)
+        """
         return await self._wire.ask(Job, "POST", object_path("jobs", job_id, "cancel"))
 
     async def pause(self, job_id: str) -> Job:
-        """Ask for a pause; one that trains is `pausing` until its run has saved a checkpoint."""
+        """Ask for a pause; one that trains is `pausing` until its run has saved a checkpoint.
+
+        Example:
+            print((await client.jobs.pause(job_id)).status)
+        """
         return await self._wire.ask(Job, "POST", object_path("jobs", job_id, "pause"))
 
     async def resume(self, job_id: str, resume: Resume | None = None) -> Job:
-        """Let a paused, failed or cancelled job go on, in a new run."""
+        """Let a paused, failed or cancelled job go on, in a new run.
+
+        Example:
+            job = await client.jobs.resume(job_id, Resume(config={"epochs": 3}))
+        """
         return await self._wire.ask(Job, "POST", object_path("jobs", job_id, "resume"), resume)
 
     async def end(self, job_id: str, end: JobEnd) -> Job:
-        """End the job. Read the answer's status: a job that was being cancelled does not end `completed`."""
+        """End the job. Read the answer's status: a job that was being cancelled does not end `completed`.
+
+        Example:
+            await run.jobs.end(job_id, JobEnd(status="completed", result={"rows": 100}))
+        """
         return await self._wire.ask(Job, "POST", object_path("jobs", job_id, "end"), end)
 
     async def events(
         self, job_id: str, kind: JobEventKind | str | None = None, limit: int = 100, offset: int = 0
     ) -> Page[JobEvent]:
-        """One page, oldest first; `limit` is at most 1000."""
+        """One page, oldest first; `limit` is at most 1000.
+
+        Example:
+            for event in (await client.jobs.events(job_id, kind="checkpoint")).items:
+                print(event.at, event.step, event.message)
+        """
         params = {"kind": kind, "limit": limit, "offset": offset}
         return await self._wire.ask(
             Page[JobEvent], "GET", object_path("jobs", job_id, "events"), params=params
@@ -269,11 +271,20 @@ class AsyncJobs(AsyncFollowing):
         Args:
             after: Only lines after this moment.
             level: Only lines of this level and graver ones.
+
+        Example:
+            for line in (await client.jobs.logs(job_id, level="warning")).items:
+                print(line.at, line.text)
         """
         moment = after.isoformat() if after else None
         params = {"after": moment, "level": level, "limit": limit, "offset": offset}
         return await self._wire.ask(Page[LogLine], "GET", object_path("jobs", job_id, "logs"), params=params)
 
     async def errors(self, job_id: str) -> Errors:
-        """Whatever went wrong, of all attempts, oldest first."""
+        """Whatever went wrong, of all attempts, oldest first.
+
+        Example:
+            for error in await client.jobs.errors(job_id):
+                print(error.file, error.line, error.message, error.hint)
+        """
         return await self._wire.ask(Errors, "GET", object_path("jobs", job_id, "errors"))

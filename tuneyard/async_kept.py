@@ -70,15 +70,30 @@ class AsyncDatasets:
         self._wire = wire
 
     async def create(self, new: NewDataset) -> Dataset:
-        """Record a data set; the same name, uri and sha256 again answers the one that is there."""
+        """Record a data set; the same name, uri and sha256 again answers the one that is there.
+
+        Example:
+            new = NewDataset(name="dates", uri="s3://bucket/rows.jsonl", sha256="0" * 64, rows=400)
+            dataset = await client.datasets.create(new)
+        """
         return await self._wire.ask(Dataset, "POST", "/api/v1/datasets", new)
 
     async def list(self, limit: int = 50, offset: int = 0, *, name: str | None = None) -> Page[Dataset]:
-        """One page, the newest first; with `name`, of that one's versions."""
+        """One page, the newest first; with `name`, of that one's versions.
+
+        Example:
+            for dataset in (await client.datasets.list(name="dates")).items:
+                print(dataset.id, dataset.version, dataset.rows)
+        """
         params = {"limit": limit, "offset": offset, "name": name}
         return await self._wire.ask(Page[Dataset], "GET", "/api/v1/datasets", params=params)
 
     async def get(self, dataset_id: str) -> Dataset:
+        """One data set.
+
+        Example:
+            print((await client.datasets.get(dataset_id)).file_name)
+        """
         return await self._wire.ask(Dataset, "GET", object_path("datasets", dataset_id))
 
     async def upload(self, path: Path | str, name: str | None = None) -> Dataset:
@@ -90,6 +105,10 @@ class AsyncDatasets:
 
         Raises:
             BadInput: There is no such file.
+
+        Example:
+            dataset = await client.datasets.upload("rows.jsonl", name="dates")
+            config = FinetuneConfig(model="org/base", dataset=f"dataset:{dataset.id}")
         """
         path = Path(path)
         if not path.is_file():
@@ -107,6 +126,9 @@ class AsyncDatasets:
         Raises:
             BadInput: It was recorded, not uploaded.
             Damaged: What came has another digest than was recorded.
+
+        Example:
+            path = await client.datasets.download(dataset_id, "copy.jsonl")
         """
         found, told = await self.get(dataset_id), progress or _silent
         if found.file_name is None or found.size_bytes is None:
@@ -129,23 +151,48 @@ class AsyncArtifacts:
         self._wire = wire
 
     async def create(self, new: NewArtifact) -> Artifact:
-        """Record an artifact; with a job token it is recorded as that job's."""
+        """Record an artifact; with a job token it is recorded as that job's.
+
+        Example:
+            new = NewArtifact(name="dates", uri="/models/dates", size_bytes=1)
+            artifact = await client.artifacts.create(new)
+        """
         return await self._wire.ask(Artifact, "POST", "/api/v1/artifacts", new, as_job=True)
 
     async def list(self, limit: int = 50, offset: int = 0) -> Page[Artifact]:
+        """One page, the newest first; `limit` is at most 100.
+
+        Example:
+            for artifact in (await client.artifacts.list(limit=10)).items:
+                print(artifact.id, artifact.kind, artifact.name)
+        """
         params = {"limit": limit, "offset": offset}
         return await self._wire.ask(Page[Artifact], "GET", "/api/v1/artifacts", params=params)
 
     async def get(self, artifact_id: str) -> Artifact:
+        """What was recorded of one.
+
+        Example:
+            print((await client.artifacts.get(artifact_id)).base_model)
+        """
         return await self._wire.ask(Artifact, "GET", object_path("artifacts", artifact_id))
 
     async def tree(self, artifact_id: str, *, root: bool = False) -> ArtifactTree:
-        """The artifact and all that was made from it; with `root`, from its oldest ancestor."""
+        """The artifact and all that was made from it; with `root`, from its oldest ancestor.
+
+        Example:
+            tree = await client.artifacts.tree(artifact_id, root=True)
+            print(tree.name, [child.name for child in tree.children])
+        """
         path = object_path("artifacts", artifact_id, "$tree")
         return await self._wire.ask(ArtifactTree, "GET", path, params={"root": "true" if root else None})
 
     async def files(self, artifact_id: str) -> Files:
-        """What was recorded of each of its files, by path."""
+        """What was recorded of each of its files, by path.
+
+        Example:
+            print({file.path: file.sha256 for file in await client.artifacts.files(artifact_id)})
+        """
         path = object_path("artifacts", artifact_id, "files")
         found: Files = []
         while True:
@@ -164,6 +211,9 @@ class AsyncArtifacts:
         Raises:
             BadInput: The folder is there and holds something else, or the artifact has no files.
             Damaged: What came has another digest than was recorded.
+
+        Example:
+            folder = await client.artifacts.download(artifact_id, "model")
         """
         files, folder, told = await self.files(artifact_id), Path(folder), progress or _silent
         if not files:

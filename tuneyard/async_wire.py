@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import warnings
 from collections.abc import AsyncIterable, Mapping
+from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from ssl import SSLContext
 from typing import TypeVar
 
 import httpx
@@ -24,6 +26,12 @@ Params = Mapping[str, str | int | None]
 _WORTH_REPEATING = (429, 502, 503, 504)
 # A proxy named in the environment cannot reach this machine's own loopback.
 _NO_PROXY: dict[str, None] = {"all://localhost": None, "all://127.0.0.1": None, "all://[::1]": None}
+
+
+@cache
+def _authorities() -> SSLContext:
+    """Who vouches for servers: read once, as it takes as long as ten requests."""
+    return httpx.create_ssl_context()
 
 
 class AsyncWire:
@@ -51,6 +59,7 @@ class AsyncWire:
             timeout=timeout,
             transport=transport,
             mounts=None if transport else _NO_PROXY,
+            verify=_authorities(),
             headers={"Accept": "application/json", "User-Agent": f"tuneyard/{__version__}"},
             # Logging in sets a browser's cookie. Kept, it would speak for this client beside what it was given.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),

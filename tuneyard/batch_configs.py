@@ -73,7 +73,7 @@ class LmEval(Config):
 
 
 class Decoding(Config):
-    """How a local model answers."""
+    """How a model answers."""
 
     engine: Literal["transformers", "vllm"] = Field(
         "transformers", description="vllm: on CUDA, with the extra `vllm`."
@@ -94,13 +94,6 @@ class Decoding(Config):
     top_p: Real = Field(1.0, gt=0, le=1)
     top_k: Whole = Field(0, ge=0, le=1_000_000, description="0: all tokens.")
     seed: Whole = Field(42, ge=0, lt=2**32)
-
-
-class TestSettings(Decoding, Scoring):
-    """All of a batch test but the model."""
-
-    __test__ = False  # pytest: not a test class
-
     concurrency: Whole = Field(8, ge=1, le=1000, description="An endpoint's requests under way at a time.")
     delay_ms: Whole = Field(
         0, ge=0, le=600_000, description="An endpoint's pause between two requests' starts."
@@ -108,6 +101,13 @@ class TestSettings(Decoding, Scoring):
     patience_seconds: Real = Field(
         120.0, ge=0, le=86_400, description="How long one prompt is tried again at an endpoint."
     )
+
+
+class TestSettings(Decoding, Scoring):
+    """All of a batch test but the model."""
+
+    __test__ = False  # pytest: not a test class
+
     perplexity_on: Text | None = Field(
         None,
         min_length=1,
@@ -157,11 +157,24 @@ class Message(Config):
     content: Text = Field(max_length=1_000_000)
 
 
+Ask = Annotated[Text, Field(min_length=1)] | Annotated[list[Message], Field(min_length=1, max_length=1000)]
+_PROMPTS: dict[str, JsonValue] = {
+    "required": ["prompts"],
+    "properties": {"prompts": {"type": "array"}, "dataset": {"type": "null"}},
+}
+_ROWS: dict[str, JsonValue] = {
+    "required": ["dataset"],
+    "properties": {"dataset": {"type": "string"}, "prompts": {"type": "null"}},
+}
+
+
 class PredictConfig(Decoding):
     """One prediction: what a model makes of given input."""
 
+    model_config = ConfigDict(json_schema_extra={"oneOf": [_PROMPTS, _ROWS]})
+
     model: Model = Field(description=f"The model to ask. {MODEL_FORMS} {ENDPOINT_FORM}")
-    prompts: list[Text | list[Message]] | None = Field(
+    prompts: list[Ask] | None = Field(
         None, min_length=1, max_length=1000, description="Of a language model: texts, or chats."
     )
     dataset: Text | None = Field(
@@ -178,6 +191,6 @@ class PredictConfig(Decoding):
 
     @model_validator(mode="after")
     def _one_input(self) -> Self:
-        if self.prompts is not None and self.dataset is not None:
-            raise ValueError("prompts and dataset are two ways to the same: give one of them")
+        if (self.prompts is None) == (self.dataset is None):
+            raise ValueError("give either prompts or dataset")
         return self

@@ -172,6 +172,12 @@ class BatchTest(Shape):
         done = self.completed_prompts + self.failed_prompts
         return min(100.0, 100.0 * done / self.total_prompts) if self.total_prompts else 0.0
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from tuneyard.notebook import work_html
+
+        return work_html(self)
+
 
 class NewPrediction(Request):
     """One answer. `step` is the optimizer step of a model in training, 0 in a batch test. A scorer that is not

@@ -17,9 +17,11 @@ from tuneyard.audit_command import audit
 from tuneyard.auth_commands import auth
 from tuneyard.chart_command import chart
 from tuneyard.compare_commands import compare, report
+from tuneyard.completion_command import completion
 from tuneyard.config_commands import configs
 from tuneyard.credentials import DEFAULT_ENVIRONMENT, DEFAULT_NAME, DEFAULT_URL
 from tuneyard.dataset_commands import datasets
+from tuneyard.doctor_command import doctor_command
 from tuneyard.errors import KeyExpiresSoon, TuneyardError
 from tuneyard.gpu_commands import gpus
 from tuneyard.job_commands import jobs
@@ -29,10 +31,12 @@ from tuneyard.keys import redact
 from tuneyard.metric_command import metrics
 from tuneyard.model_commands import models
 from tuneyard.pipeline_command import pipeline
+from tuneyard.predict_command import predict
 from tuneyard.suite_commands import suites
 from tuneyard.test_commands import test, tests
 from tuneyard.train_commands import check, merge, train
 from tuneyard.user_commands import users
+from tuneyard.why_command import why
 
 _HELP_END = f"""\b
 Environment:
@@ -79,6 +83,7 @@ for command in (
     metrics,
     train,
     test,
+    predict,
     check,
     merge,
     pipeline,
@@ -93,6 +98,9 @@ for command in (
     keys,
     users,
     audit,
+    why,
+    doctor_command,
+    completion,
 ):
     cli.add_command(command)
 for command in (compare, report):

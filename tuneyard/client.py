@@ -26,6 +26,7 @@ from tuneyard.jobs import Jobs
 from tuneyard.kept import Artifacts, Datasets
 from tuneyard.kept_configs import Configs
 from tuneyard.metrics import Metrics
+from tuneyard.models import Models
 from tuneyard.shapes import (
     Health,
     System,
@@ -67,6 +68,7 @@ class Client:
         self.metrics = Metrics(self._wire)
         self.datasets = Datasets(self._wire)
         self.artifacts = Artifacts(self._wire)
+        self.models = Models(self._wire)
         self.configs = Configs(self._wire)
         self.aliases = Aliases(self._wire)
         self.suites = Suites(self._wire)
@@ -92,6 +94,9 @@ class Client:
 
         Raises:
             BadInput: There is no key, or it was stored for another address; the message says what to do.
+
+        Example:
+            client = Client.from_env()
         """
         door = credentials.chosen(base_url)
         return cls(
@@ -104,7 +109,11 @@ class Client:
         )
 
     def health(self) -> Health:
-        """Whether the API and what it needs are well; asks for no key. `unhealthy` is an answer, not an error."""
+        """Whether the API and what it needs are well; asks for no key. `unhealthy` is an answer, not an error.
+
+        Example:
+            assert client.health().status == "healthy"
+        """
         try:
             return self._wire.ask(Health, "GET", "/health")
         except Unavailable as trouble:
@@ -113,9 +122,19 @@ class Client:
             return Health.model_validate(trouble.problem)
 
     def system(self) -> System:
+        """Where the API runs, and its version.
+
+        Example:
+            print(client.system().tuneyard_version)
+        """
         return self._wire.ask(System, "GET", "/api/v1/system")
 
     def close(self) -> None:
+        """Let go of its connections.
+
+        Example:
+            client.close()
+        """
         self._wire.http.close()
 
     def __enter__(self) -> Self:

@@ -10,12 +10,12 @@ from typing import get_args
 import click
 
 from tuneyard import display_configs
-from tuneyard.batch_configs import BatchTestConfig
+from tuneyard.batch_configs import BatchTestConfig, PredictConfig
 from tuneyard.client import Client
 from tuneyard.config_faults import read_form
 from tuneyard.config_files import Written, changes_in, read_config
 from tuneyard.config_words import Config
-from tuneyard.configs import FinetuneConfig, MergeConfig, PipelineConfig
+from tuneyard.configs import FinetuneConfig, MergeConfig, PipelineConfig, TabularConfig
 from tuneyard.forms import filled
 from tuneyard.options import (
     changes_option,
@@ -36,19 +36,25 @@ from tuneyard.shapes import (
     NewFinetuneConfig,
     NewMergeConfig,
     NewPipelineConfig,
+    NewPredictConfig,
+    NewTabularConfig,
 )
 
-_FORMS: dict[ConfigKind, type[Config]] = {
+FORMS: dict[ConfigKind, type[Config]] = {
     "finetune": FinetuneConfig,
     "batch_test": BatchTestConfig,
     "merge": MergeConfig,
     "pipeline": PipelineConfig,
+    "tabular": TabularConfig,
+    "predict": PredictConfig,
 }
 _NEW: dict[ConfigKind, type[NewConfig]] = {
     "finetune": NewFinetuneConfig,
     "batch_test": NewBatchTestConfig,
     "merge": NewMergeConfig,
     "pipeline": NewPipelineConfig,
+    "tabular": NewTabularConfig,
+    "predict": NewPredictConfig,
 }
 _KINDS = click.Choice(get_args(ConfigKind))
 _kind = click.option("--kind", type=_KINDS, default="finetune", show_default=True)
@@ -67,7 +73,7 @@ def configs() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON Schema.")
 def show_schema(kind: ConfigKind, as_json: bool) -> None:
     """Show every field of a config, its default and what it means. Asks no server."""
-    schema = _FORMS[kind].model_json_schema()
+    schema = FORMS[kind].model_json_schema()
     click.echo(json.dumps(schema, indent=2) if as_json else display_configs.schema_lines(schema, width()))
 
 
@@ -162,7 +168,7 @@ def delete_config(client: Client, config_id: str) -> None:
 
 def _new(kind: ConfigKind, written: Written, name: str, tags: Sequence[str], **more: str) -> NewConfig:
     """What is to be kept. Raises BadInput naming the field and its line."""
-    data, faults = read_form(_FORMS[kind], written.values)
+    data, faults = read_form(FORMS[kind], written.values)
     if data is None:
         raise written.refusal(faults)
     return filled(_NEW[kind], kind=kind, data=written.values, name=name, tags=list(tags), **more)

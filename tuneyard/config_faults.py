@@ -9,16 +9,10 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from tuneyard.config_words import Config
-from tuneyard.configs import FinetuneConfig
 from tuneyard.shapes import Diagnostic
 
 CODE = "config"
 C = TypeVar("C", bound=Config)
-
-
-def read_finetune(given: Mapping[str, Any]) -> tuple[FinetuneConfig | None, list[Diagnostic]]:
-    """A fine-tune's config, or None and its faults."""
-    return read_form(FinetuneConfig, given)
 
 
 def read_form(form: type[C], given: Mapping[str, Any]) -> tuple[C | None, list[Diagnostic]]:

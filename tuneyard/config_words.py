@@ -21,6 +21,7 @@ SUITE_PLACES = (
     "A .jsonl, .json, .csv, .tsv, .yaml or .parquet file of prompts, recorded with the API; `dataset:<id>` for one "
     "that was uploaded; or the id of a recorded suite."
 )
+FORM = "form:"  # begins the name of one form of a body that may have several; no field's name
 MAX_RESTARTS = Field(
     2, ge=0, le=1000, description="How often the job is started again by itself after its run was lost."
 )

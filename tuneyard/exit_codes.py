@@ -25,10 +25,11 @@ INTERRUPTED = 7
 UNDECIDED = 8
 NO_EFFECT = 9
 
-# Below 126, which the shell keeps for itself.
+# All below 126: from there on shells say their own things, as 130 for a program that SIGINT has killed. Ours is not
+# killed by Ctrl-C: it puts its streams away, says what goes on without it, and ends with a code of its own.
 MEANINGS = f"""\
   0  ok
-  {UNEXPECTED}  something unexpected, or a text that is no API key
+  {UNEXPECTED}  something unexpected, a text that is no API key, or `doctor` found a fault
   {WRONG}  wrong usage or bad input, or the object's state does not allow it
   {NOT_WELL}  the job or test did not end well, or the candidate is worse
   {REFUSED}  the key or password was refused, or lacks the permission

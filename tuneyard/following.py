@@ -32,6 +32,10 @@ class Following:
             metrics: False: the state alone.
             history: False: of the points, only those that come from now on.
             after: The id of the last update that came, from an earlier stream.
+
+        Example:
+            for update in client.jobs.stream(job_id):
+                print(update.job or [point.train_loss for point in update.points])
         """
         path = object_path("jobs", job_id, "$stream")
         params = {"metrics": None if metrics else "false", "history": None if history else "false"}
@@ -66,6 +70,12 @@ class Following:
             answer.close()
 
     def get(self, job_id: str) -> Job:
+        """The job as it is now.
+
+        Example:
+            job = client.jobs.get(job_id)
+            print(job.status, job.progress, job.loss)
+        """
         return self._wire.ask(Job, "GET", object_path("jobs", job_id))
 
     def watch(self, job_id: str, every: float = 1.0) -> Iterator[Job]:
@@ -73,6 +83,10 @@ class Following:
 
         Args:
             every: Seconds between looks, where the server sends no events or the key may not read metrics.
+
+        Example:
+            for job in client.jobs.watch(job_id):
+                print(job.status, job.progress)
         """
         last: Job | None = None
         with suppress(ApiError):  # it comes again from `get`, if it is not just about the stream

@@ -24,12 +24,21 @@ class Gpus:
 
         Args:
             patience: Seconds of retrying, in place of the client's.
+
+        Example:
+            card = GpuSample(uuid=uuid, index=0, power_w=312.5)
+            client.gpus.push([HostSample(host="gpu-1", taken_at=datetime.now(UTC), gpus=[card])])
         """
         body = HostSampleBatch(samples=[*samples])
         return self._wire.ask(Stored, "POST", "/api/v1/gpus/samples", body, patience=patience)
 
     def list(self) -> Hosts:
-        """Each host and its cards as they were last read, with what is the matter with them."""
+        """Each host and its cards as they were last read, with what is the matter with them.
+
+        Example:
+            for host in client.gpus.list():
+                print(host.host, [(card.name, card.jobs, card.findings) for card in host.gpus])
+        """
         return self._wire.ask(Hosts, "GET", "/api/v1/gpus")
 
     def history(
@@ -45,6 +54,11 @@ class Gpus:
         Args:
             since: From this moment on.
             until: Before this moment.
+
+        Example:
+            hour_ago = datetime.now(UTC) - timedelta(hours=1)
+            page = client.gpus.history(uuid, since=hour_ago)
+            print([reading.power_w for reading in page.items])
         """
         params = {
             "since": since.isoformat() if since else None,
@@ -65,6 +79,9 @@ class Gpus:
 
         Args:
             page_size: 2 to 5000.
+
+        Example:
+            print([reading.utilization_percent for reading in client.gpus.iter(uuid)])
         """
         last: datetime | None = None
         while True:

@@ -69,15 +69,30 @@ class Datasets:
         self._wire = wire
 
     def create(self, new: NewDataset) -> Dataset:
-        """Record a data set; the same name, uri and sha256 again answers the one that is there."""
+        """Record a data set; the same name, uri and sha256 again answers the one that is there.
+
+        Example:
+            new = NewDataset(name="dates", uri="s3://bucket/rows.jsonl", sha256="0" * 64, rows=400)
+            dataset = client.datasets.create(new)
+        """
         return self._wire.ask(Dataset, "POST", "/api/v1/datasets", new)
 
     def list(self, limit: int = 50, offset: int = 0, *, name: str | None = None) -> Page[Dataset]:
-        """One page, the newest first; with `name`, of that one's versions."""
+        """One page, the newest first; with `name`, of that one's versions.
+
+        Example:
+            for dataset in client.datasets.list(name="dates").items:
+                print(dataset.id, dataset.version, dataset.rows)
+        """
         params = {"limit": limit, "offset": offset, "name": name}
         return self._wire.ask(Page[Dataset], "GET", "/api/v1/datasets", params=params)
 
     def get(self, dataset_id: str) -> Dataset:
+        """One data set.
+
+        Example:
+            print(client.datasets.get(dataset_id).file_name)
+        """
         return self._wire.ask(Dataset, "GET", object_path("datasets", dataset_id))
 
     def upload(self, path: Path | str, name: str | None = None) -> Dataset:
@@ -89,6 +104,10 @@ class Datasets:
 
         Raises:
             BadInput: There is no such file.
+
+        Example:
+            dataset = client.datasets.upload("rows.jsonl", name="dates")
+            config = FinetuneConfig(model="org/base", dataset=f"dataset:{dataset.id}")
         """
         path = Path(path)
         if not path.is_file():
@@ -106,6 +125,9 @@ class Datasets:
         Raises:
             BadInput: It was recorded, not uploaded.
             Damaged: What came has another digest than was recorded.
+
+        Example:
+            path = client.datasets.download(dataset_id, "copy.jsonl")
         """
         found, told = self.get(dataset_id), progress or _silent
         if found.file_name is None or found.size_bytes is None:
@@ -128,23 +150,48 @@ class Artifacts:
         self._wire = wire
 
     def create(self, new: NewArtifact) -> Artifact:
-        """Record an artifact; with a job token it is recorded as that job's."""
+        """Record an artifact; with a job token it is recorded as that job's.
+
+        Example:
+            new = NewArtifact(name="dates", uri="/models/dates", size_bytes=1)
+            artifact = client.artifacts.create(new)
+        """
         return self._wire.ask(Artifact, "POST", "/api/v1/artifacts", new, as_job=True)
 
     def list(self, limit: int = 50, offset: int = 0) -> Page[Artifact]:
+        """One page, the newest first; `limit` is at most 100.
+
+        Example:
+            for artifact in client.artifacts.list(limit=10).items:
+                print(artifact.id, artifact.kind, artifact.name)
+        """
         params = {"limit": limit, "offset": offset}
         return self._wire.ask(Page[Artifact], "GET", "/api/v1/artifacts", params=params)
 
     def get(self, artifact_id: str) -> Artifact:
+        """What was recorded of one.
+
+        Example:
+            print(client.artifacts.get(artifact_id).base_model)
+        """
         return self._wire.ask(Artifact, "GET", object_path("artifacts", artifact_id))
 
     def tree(self, artifact_id: str, *, root: bool = False) -> ArtifactTree:
-        """The artifact and all that was made from it; with `root`, from its oldest ancestor."""
+        """The artifact and all that was made from it; with `root`, from its oldest ancestor.
+
+        Example:
+            tree = client.artifacts.tree(artifact_id, root=True)
+            print(tree.name, [child.name for child in tree.children])
+        """
         path = object_path("artifacts", artifact_id, "$tree")
         return self._wire.ask(ArtifactTree, "GET", path, params={"root": "true" if root else None})
 
     def files(self, artifact_id: str) -> Files:
-        """What was recorded of each of its files, by path."""
+        """What was recorded of each of its files, by path.
+
+        Example:
+            print({file.path: file.sha256 for file in client.artifacts.files(artifact_id)})
+        """
         path = object_path("artifacts", artifact_id, "files")
         found: Files = []
         while True:
@@ -163,6 +210,9 @@ class Artifacts:
         Raises:
             BadInput: The folder is there and holds something else, or the artifact has no files.
             Damaged: What came has another digest than was recorded.
+
+        Example:
+            folder = client.artifacts.download(artifact_id, "model")
         """
         files, folder, told = self.files(artifact_id), Path(folder), progress or _silent
         if not files:

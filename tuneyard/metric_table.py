@@ -54,6 +54,18 @@ class MetricTable:
     def __getitem__(self, name: str) -> list[Any]:
         return self.columns[name]
 
+    def svg(self) -> str:
+        """Its losses as a small picture."""
+        from tuneyard.notebook import chart_svg
+
+        return chart_svg(self.columns)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the losses, and what else there is."""
+        from tuneyard.notebook import caption
+
+        return self.svg() + "<br>" + caption(f"{len(self)} rows: {', '.join(self.columns)}")
+
     def to_pandas(self) -> Any:
         """A pandas.DataFrame.
 

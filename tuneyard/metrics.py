@@ -23,13 +23,21 @@ class Metrics:
 
         Args:
             patience: Seconds of retrying, in place of the client's.
+
+        Example:
+            run.metrics.push(job_id, [MetricPoint(step=10, train_loss=0.52, extra={"margin": 0.1})])
         """
         path = object_path("jobs", job_id, "metrics")
         body = MetricBatch(metrics=[*points])
         return self._wire.ask(Reported, "PUT", path, body, as_job=True, patience=patience)
 
     def list(self, job_id: str, limit: int = 1000, offset: int = 0) -> Page[MetricRow]:
-        """One page by step, then attempt, ascending; `limit` is at most 5000."""
+        """One page by step, then attempt, ascending; `limit` is at most 5000.
+
+        Example:
+            page = client.metrics.list(job_id, limit=100)
+            print([(row.step, row.train_loss) for row in page.items])
+        """
         path = object_path("jobs", job_id, "metrics")
         return self._wire.ask(Page[MetricRow], "GET", path, params={"limit": limit, "offset": offset})
 
@@ -46,6 +54,11 @@ class Metrics:
             columns: Names, those in `extra` among them; None: all.
             attempt: That attempt's points alone.
             buckets: At most so many rows, each the least, the greatest and the mean of its steps.
+
+        Example:
+            table = client.metrics.read(job_id, ["train_loss"])
+            print(len(table), table["train_loss"])
+            frame = client.metrics.read(job_id, buckets=100).to_pandas()
         """
         path = object_path("jobs", job_id, "metrics")
         params: dict[str, str | int | None] = {
@@ -64,7 +77,11 @@ class Metrics:
         return MetricTable.of_pages(pages)
 
     def iter(self, job_id: str, page_size: int = 1000) -> Iterator[MetricRow]:
-        """Every row by step, then attempt, each once, also while the job goes on reporting."""
+        """Every row by step, then attempt, each once, also while the job goes on reporting.
+
+        Example:
+            print([row.train_loss for row in client.metrics.iter(job_id)])
+        """
         last = (-1, -1)
         offset = 0
         while True:

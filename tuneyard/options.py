@@ -22,6 +22,8 @@ from tuneyard.shapes import Page
 P = ParamSpec("P")
 Shown = TypeVar("Shown", bound=BaseModel)
 
+# On a command's function: it asks the API, with the credential that there is.
+ASKS_API = "asks_api"
 # Seconds of retrying while a job is watched: enough to outlive a restart of the API.
 WATCHING_PATIENCE = 60.0
 
@@ -45,8 +47,10 @@ def asked_patience() -> float:
 
 
 def connect(patience: float | None = None) -> Client:
-    """A client for the address that is asked for, with the credential that the environment says."""
-    return open_door(credentials.chosen(asked_url()), patience)
+    """A client for the address that is asked for, with the credential that the environment says; inside
+    `doctor --commands`, with the one that it gives."""
+    given = click.get_current_context().find_object(credentials.Door)
+    return open_door(given or credentials.chosen(asked_url()), patience)
 
 
 def open_door(door: credentials.Door, patience: float | None = None) -> Client:
@@ -81,6 +85,7 @@ def connected(command: Callable[Concatenate[Client, P], None]) -> Callable[P, No
         with connect() as client:
             command(client, *args, **options)
 
+    setattr(with_client, ASKS_API, True)
     return with_client
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag, model_validator
 
 from tuneyard.batch_configs import BatchTestConfig, PredictConfig
+from tuneyard.config_words import FORM
 from tuneyard.configs import FinetuneConfig, MergeConfig, PipelineConfig, TabularConfig
 from tuneyard.values import (
     Amount,
+    ArtifactId,
     Cell,
     ClientId,
     Column,
@@ -37,6 +39,7 @@ from tuneyard.values import (
     Sha256,
     Text,
     Time,
+    UpToAYear,
     Utc,
 )
 
@@ -99,6 +102,12 @@ class Page(Shape, Generic[Item]):
     limit: int
     offset: int
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from tuneyard.notebook import page_html
+
+        return page_html(self.items, self.total, self.offset)
+
 
 # Exactly one of a request's `config` and `config_id`, in the words of JSON Schema.
 _GIVEN: dict[str, JsonValue] = {
@@ -108,6 +117,15 @@ _GIVEN: dict[str, JsonValue] = {
 _KEPT: dict[str, JsonValue] = {
     "required": ["config_id"],
     "properties": {"config_id": {"type": "string"}, "config": {"type": "null"}},
+}
+
+_OLDER: dict[str, JsonValue] = {
+    "required": ["model_artifact_id"],
+    "properties": {"model_artifact_id": {"type": "string"}, "artifact_id": {"type": "null"}},
+}
+_NEWER: dict[str, JsonValue] = {
+    "required": ["artifact_id"],
+    "properties": {"artifact_id": {"type": "string"}, "model_artifact_id": {"type": "null"}},
 }
 
 
@@ -128,12 +146,12 @@ class NewJob(Request):
     max_restarts: Restarts = Field(
         MAX_RESTARTS, description="How often it is started again by itself after its run was lost."
     )
-    artifact_id: ClientId | None = Field(
+    artifact_id: ArtifactId | None = Field(
         None, description="The id that what it makes is to have; default: one of ours."
     )
     config_id: ClientId | None = Field(None, description="The kept config that it was asked for with.")
     labels: Labels = Field(default_factory=dict)
-    start_within_seconds: CountFromOne | None = Field(
+    start_within_seconds: UpToAYear | None = Field(
         None, description="It expires where no run has taken it by then."
     )
 
@@ -197,6 +215,12 @@ class Job(Shape):
     config_id: str | None = Field(None, description="The kept config that it was asked for with.")
     labels: dict[str, str] = Field(default_factory=dict, description="The asker's own words about it.")
     expires_at: Utc | None = Field(None, description="Until when a run has to take it.")
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from tuneyard.notebook import work_html
+
+        return work_html(self)
 
 
 class Claim(Request):
@@ -437,15 +461,52 @@ class Table(Request):
     data: list[list[Cell]] = Field(max_length=100_000)
 
 
+def _trained_form(config: Any) -> str:
+    method = config.get("method") if isinstance(config, dict) else getattr(config, "method", None)
+    return FORM + ("tabular" if method == "tabular" else "finetune")
+
+
+# What is trained says `method: tabular`, or is a fine-tune.
+TrainConfig = Annotated[
+    Annotated[FinetuneConfig, Tag(FORM + "finetune")]
+    | Annotated[TabularConfig, Tag(FORM + "tabular"), Field(json_schema_extra={"required": ["method"]})],
+    Discriminator(_trained_form),
+]
+Geo = Annotated[
+    JsonObject | None, Field(description="GeoJSON of the places that rows are about; nothing here reads it.")
+]
+
+
 class TrainRequest(StartRequest):
     """`data`: the rows to train on, in place of the config's `dataset`; they are kept as a data set."""
 
-    config: FinetuneConfig | None = None
+    config: TrainConfig | None = None
     data: Table | None = None
+    geo: Geo = None
 
 
 class PredictRequest(StartRequest):
     config: PredictConfig | None = None
+
+
+class PredictRows(Request):
+    """Rows for a model that is an artifact: the columns that it was trained by or, for a language model, `prompt`."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [_NEWER, _OLDER]})
+
+    model_artifact_id: ClientId | None = None
+    artifact_id: ClientId | None = Field(None, description="The same as `model_artifact_id`.")
+    historic: Table | None = Field(None, description="What came before; a model of rows has no use for it.")
+    future: Table = Field(description="What is predicted from; it may be empty.")
+    geo: Geo = None
+    name: Text | None = Field(None, min_length=1, max_length=255)
+    id: ClientId | None = None
+
+    @model_validator(mode="after")
+    def _one_model(self) -> Self:
+        if (self.model_artifact_id is None) == (self.artifact_id is None):
+            raise ValueError("give either model_artifact_id or artifact_id")
+        return self
 
 
 class Started(Job):
@@ -463,7 +524,7 @@ class MergeRequest(StartRequest):
 
 class ValidateRequest(Asking):
     config: JsonObject | None = None
-    kind: Literal["finetune", "batch_test"] = "finetune"
+    kind: Literal["finetune", "batch_test", "tabular", "predict"] = "finetune"
     run: Flag = Field(
         False,
         description="Of a fine-tune's: also start the `check` flow, which looks at the model and the data.",
@@ -621,7 +682,9 @@ class NewArtifact(Request):
     adapter, which needs its base; merged, an adapter added into its base; tabular, a model of a table's columns;
     predictions, what a model made of given input. What is small enough lies in `details`."""
 
-    id: ClientId | None = Field(None, description="Default: what the job was given for it, or one of ours.")
+    id: ArtifactId | None = Field(
+        None, description="Default: what the run's job was given for it, if that is free; or one of ours."
+    )
     kind: Literal["base", "model", "adapter", "merged", "tabular", "predictions", "report"] = "model"
     name: Text = Field(min_length=1, max_length=255)
     uri: Text = Field(

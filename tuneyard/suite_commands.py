@@ -10,7 +10,9 @@ import click
 from tuneyard import display_suites
 from tuneyard.batch_shapes import NewSuite, Suite, SuiteEdit
 from tuneyard.client import Client
+from tuneyard.display import plain
 from tuneyard.errors import BadInput
+from tuneyard.exit_codes import NOT_FOUND
 from tuneyard.options import connected, example, json_option, paged, show, show_json, show_page
 from tuneyard.suite_files import read_suite, suite_name
 
@@ -40,6 +42,9 @@ def list_suites(client: Client, limit: int, offset: int, as_json: bool) -> None:
 def list_versions(client: Client, name: str, limit: int, offset: int, as_json: bool) -> None:
     """List all versions of a suite, newest first."""
     found = client.suites.list(limit, offset, name=name, all_versions=True)
+    if not found.total:
+        click.echo(f"No suite is called {plain(name)}.", err=True)
+        click.get_current_context().exit(NOT_FOUND)
     show_page(found, as_json, display_suites.suites_table)
 
 

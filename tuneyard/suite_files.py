@@ -18,9 +18,9 @@ from tuneyard.config_files import yaml_if_there, yaml_loader
 from tuneyard.data_kinds import PACKED, kind_of
 from tuneyard.errors import BadInput
 from tuneyard.faults import Fault, RowFault, quoted, refuse
+from tuneyard.records import BOM, Records, read_records
 from tuneyard.stored_file import StoredFile, local_content, unpacked
 from tuneyard.suite_faults import fault_of
-from tuneyard.tabular import BOM, Records, read_records
 
 FIELDS = tuple(Prompt.model_fields)
 LISTS = ("tags", "choices")
@@ -41,7 +41,7 @@ def read_suite(path: Path) -> list[Prompt]:
     prompts, faults = list[Prompt](), list[Fault](records.faults)
     for line, record in records.rows:
         try:
-            prompts.append(_prompt(record if records.columns is None else _from_cells(record)))
+            prompts.append(read_prompt(record, in_table=records.columns is not None))
         except RowFault as fault:
             faults.append(fault.at(file.name, line))
     if faults:
@@ -145,7 +145,10 @@ def _without_nulls(value: Any) -> Any:
     return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _prompt(record: dict[str, Any]) -> Prompt:
+def read_prompt(record: dict[str, Any], *, in_table: bool) -> Prompt:
+    """One row; a table's cells are read as what their columns hold. Raises RowFault where it is no prompt."""
+    if in_table:
+        record = _from_cells(record)
     for name in record:
         if name not in FIELDS:
             known = ", ".join(FIELDS)

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import click
 
 from tuneyard import display_jobs
-from tuneyard.batch_configs import BatchTestConfig
 from tuneyard.client import Client
-from tuneyard.config_faults import read_finetune, read_form
+from tuneyard.config_commands import FORMS
+from tuneyard.config_faults import read_form
 from tuneyard.config_files import Written, changes_in, read_config
-from tuneyard.config_words import Config
-from tuneyard.configs import FinetuneConfig, MergeConfig
+from tuneyard.configs import FinetuneConfig, MergeConfig, TabularConfig
 from tuneyard.exit_codes import WRONG
 from tuneyard.forms import filled
 from tuneyard.job_commands import followed, leave_with
 from tuneyard.options import changes_option, connected, example, json_option, show_json
 from tuneyard.shapes import Job, JobStatus, Preflight, PreflightFigures, Validation
 
-CheckedKind = Literal["finetune", "batch_test"]
-_FORMS: dict[CheckedKind, type[Config]] = {"finetune": FinetuneConfig, "batch_test": BatchTestConfig}
+CheckedKind = Literal["finetune", "batch_test", "tabular", "predict"]
 config_file = click.argument(
     "config_file", metavar="CONFIG", type=click.Path(exists=True, dir_okay=False, path_type=Path)
 )
@@ -58,9 +56,10 @@ def train(
     watching: bool,
     as_json: bool,
 ) -> None:
-    """Fine-tune: CONFIG is a YAML or JSON file with at least `model` and `dataset`.
+    """Fine-tune: CONFIG is a YAML or JSON file with at least `model` and `dataset`; or fit a table, with
+    `method: tabular` and `dataset`.
 
-    Every field and its default: tuneyard configs schema.
+    Every field and its default: tuneyard configs schema, with --kind tabular for a table's.
     """
     if (config_file is None) == (config_id is None):
         raise click.UsageError("Name a file or a --config-id.")
@@ -68,10 +67,20 @@ def train(
         _started(client.jobs.train(name=name, config_id=config_id), watching, as_json)
         return
     written = written_in(client, config_file, config_id, changes)
-    config, faults = read_finetune(written.values)
+    form: type[FinetuneConfig | TabularConfig] = (
+        TabularConfig if _kind_in(written.values) == "tabular" else FinetuneConfig
+    )
+    config, faults = read_form(form, written.values)
     if config is None:
         raise written.refusal(faults)
     _started(client.jobs.train(config, name), watching, as_json)
+
+
+def _kind_in(values: Mapping[str, Any]) -> CheckedKind:
+    """What a config is for, by its fields."""
+    if values.get("method") == "tabular":
+        return "tabular"
+    return "batch_test" if "suite" in values else "predict" if "prompts" in values else "finetune"
 
 
 def written_in(
@@ -81,7 +90,8 @@ def written_in(
     if config_file is not None:
         return read_config(config_file, changes)
     kept = client.configs.get(config_id or "")
-    return Written(f"config {kept.id}", changes_in(changes, kept.data), {})
+    data = {"method": "tabular", **kept.data} if kept.kind == "tabular" else kept.data
+    return Written(f"config {kept.id}", changes_in(changes, data), {})
 
 
 @click.command(
@@ -114,7 +124,7 @@ def _started(job: Job, watching: bool, as_json: bool) -> None:
     short_help="Say what is wrong with a config.", epilog=example("check examples/dates/finetune.json --run")
 )
 @config_file
-@click.option("--kind", type=click.Choice(["finetune", "batch_test"]), help="Default: what its fields say.")
+@click.option("--kind", type=click.Choice(get_args(CheckedKind)), help="Default: what its fields say.")
 @changes_option
 @click.option("--run", "running", is_flag=True, help="Also look at the model and the rows, where jobs run.")
 @json_option
@@ -127,12 +137,12 @@ def check(
     running: bool,
     as_json: bool,
 ) -> None:
-    """Say what is wrong with a fine-tune's or a batch test's config before it takes a GPU; exit 2 if it is invalid."""
+    """Say what is wrong with a config before it takes a GPU; exit 2 if it is invalid."""
     written = read_config(config_file, changes)
-    kind = kind or ("batch_test" if "suite" in written.values else "finetune")
-    if running and kind == "batch_test":
+    kind = kind or _kind_in(written.values)
+    if running and kind != "finetune":
         raise click.UsageError("--run looks at fine-tunes only.")
-    config, faults = read_form(_FORMS[kind], written.values)
+    config, faults = read_form(FORMS[kind], written.values)
     if config is None:
         _show(written, Validation(valid=False, diagnostics=faults), as_json)
         return

@@ -101,6 +101,7 @@ _INNER_PATH = r"^(?![A-Za-z]:)(?!.*(^|/)\.{0,2}(/|$))[^\x00-\x1f\x7f\\]{1,1024}$
 Text = Annotated[str, Field(json_schema_extra={"pattern": NO_NUL})]
 Count = Annotated[int, Field(ge=0, le=LARGEST), BeforeValidator(_a_number)]
 CountFromOne = Annotated[int, Field(ge=1, le=LARGEST), BeforeValidator(_a_number)]
+UpToAYear = Annotated[int, Field(ge=1, le=31_536_000), BeforeValidator(_a_number)]
 Days = Annotated[int, Field(gt=0, le=3650), BeforeValidator(_a_number)]
 Quota = Annotated[int, Field(ge=1, le=1_000_000), BeforeValidator(_a_number)]
 Restarts = Annotated[int, Field(ge=0, le=1000), BeforeValidator(_a_number)]
@@ -142,6 +143,7 @@ Readings = Annotated[dict[str, Reading], Field(json_schema_extra=_TEXT_NAMES)]
 GpuUuid = Annotated[Text, Field(min_length=1, max_length=100)]
 Alias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 ClientId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+ArtifactId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,25}$")]
 InnerPath = Annotated[
     str,
     AfterValidator(_an_inner_path),

@@ -16,10 +16,9 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends, FastAPI, Request, Security
+from fastapi import Depends, FastAPI, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, iter_route_contexts
-from fastapi.security import APIKeyHeader, HTTPBearer
 from starlette.responses import Response
 
 from api.access.caller import Caller, JobCaller, demand, demand_settled
@@ -39,10 +38,15 @@ log = logging.getLogger("tuneyard.auth")
 KEY_HEADERS = ("X-API-Key", "X-Workspace-API-Key")
 NOTICE = timedelta(days=7)  # how long before its end a key is told of it
 
-_key_shown_in_docs = Security(APIKeyHeader(name=KEY_HEADERS[0], auto_error=False))
-_token_shown_in_docs = Security(HTTPBearer(auto_error=False))
+# For /openapi.json alone: as FastAPI's own dependencies they would take part in every request.
+SCHEMES = {
+    "APIKeyHeader": {"type": "apiKey", "in": "header", "name": KEY_HEADERS[0]},
+    "HTTPBearer": {"type": "http", "scheme": "bearer"},
+}
+KEY_OR_TOKEN, TOKEN, NOTHING = ("APIKeyHeader", "HTTPBearer"), ("HTTPBearer",), ()
 Found = TypeVar("Found", Caller, JobCaller)
-_declarations: set[Callable[..., Any]] = set()
+_declarations: dict[Callable[..., Any], tuple[str, ...]] = {}
+needed: dict[Callable[..., Any], set[str]] = {}  # of those, what each lets in
 
 
 async def _door(request: Request) -> Door:
@@ -83,10 +87,14 @@ SettingsDep = Annotated[Settings, Depends(_settings)]
 PepperDep = Annotated[Pepper, Depends(_pepper)]
 
 
-def _declares(dependency: Callable[..., Any]) -> Callable[..., Any]:
-    """Mark a dependency that decides who may call."""
-    _declarations.add(dependency)
-    return dependency
+def _declares(schemes: tuple[str, ...]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Mark a dependency that decides who may call, by which of SCHEMES."""
+
+    def mark(dependency: Callable[..., Any]) -> Callable[..., Any]:
+        _declarations[dependency] = schemes
+        return dependency
+
+    return mark
 
 
 def presented_key(request: Request) -> str | None:
@@ -157,7 +165,7 @@ def _let_in(request: Request, door: Door, caller: Caller) -> Caller:
 
 
 def _where(request: Request) -> dict[str, str | None]:
-    return {"method": request.method, "path": request.url.path}
+    return {"method": request.scope["method"], "path": request.scope["path"]}
 
 
 def _who(found: Caller | JobCaller) -> dict[str, str | None]:
@@ -180,33 +188,37 @@ def find_run(request: Request, door: Door) -> JobCaller:
     return _known(request, door, door.run, token)
 
 
-async def present_caller(
-    request: Request,
-    _key: Annotated[Any, _key_shown_in_docs],
-    _token: Annotated[Any, _token_shown_in_docs],
-) -> Caller:
-    door = await _door(request)
-    return await door.look_up(find_caller, request, door)
-
-
-def needs(permission: str, scope: str | None = None) -> Any:
-    """Declares in a route's signature that its caller must hold the permission."""
-    assert permission in PERMISSIONS, permission
-
-    async def allowed(caller: Annotated[Caller, Depends(present_caller)]) -> Caller:
-        demand(caller, permission, scope)
-        return caller
-
-    return Depends(_declares(allowed))
-
-
-@_declares
-async def _newcomer(caller: Annotated[Caller, Depends(present_caller)]) -> Caller:
+async def present_caller(request: Request) -> Caller:
+    """Found, and counted, once a request."""
+    caller: Caller | None = getattr(request.state, "caller", None)
+    if caller is None:
+        door = await _door(request)
+        caller = request.state.caller = await door.look_up(find_caller, request, door)
     return caller
 
 
-@_declares
-async def _any_caller(caller: Annotated[Caller, Depends(present_caller)]) -> Caller:
+def needs(permission: str, scope: str | None = None, *, instead: str | None = None) -> Any:
+    """Declares in a route's signature that its caller must hold the permission, or the one that does `instead`."""
+    assert {permission, instead or permission} <= PERMISSIONS.keys(), permission
+
+    @_declares(KEY_OR_TOKEN)
+    async def allowed(request: Request) -> Caller:
+        caller = await present_caller(request)
+        demand(caller, instead if instead in caller.permissions else permission, scope)
+        return caller
+
+    needed[allowed] = {permission, instead or permission}
+    return Depends(allowed)
+
+
+@_declares(KEY_OR_TOKEN)
+async def _newcomer(request: Request) -> Caller:
+    return await present_caller(request)
+
+
+@_declares(KEY_OR_TOKEN)
+async def _any_caller(request: Request) -> Caller:
+    caller = await present_caller(request)
     demand_settled(caller)
     return caller
 
@@ -215,7 +227,7 @@ AnyCaller = Annotated[Caller, Depends(_any_caller)]
 Newcomer = Annotated[Caller, Depends(_newcomer)]  # also who must still choose a password
 
 
-@_declares
+@_declares(NOTHING)
 async def _anybody() -> None:
     pass
 
@@ -223,10 +235,8 @@ async def _anybody() -> None:
 anybody = Depends(_anybody)
 
 
-@_declares
-async def token_holder(
-    request: Request, door: DoorDep, _token: Annotated[Any, _token_shown_in_docs]
-) -> JobCaller:
+@_declares(TOKEN)
+async def token_holder(request: Request, door: DoorDep) -> JobCaller:
     """The run whose job token the request carries.
 
     Raises:
@@ -244,8 +254,8 @@ async def _refuse_key(request: Request, door: Door) -> None:
         raise Problem(403, "A run writes with its job token, not with an API key")
 
 
-@_declares
-async def token_to_check(request: Request, _token: Annotated[Any, _token_shown_in_docs]) -> str:
+@_declares(TOKEN)
+async def token_to_check(request: Request) -> str:
     """The digest of a job token, for a writer that looks it up where it writes: then `admit` has the last word."""
     door = await _door(request)  # each dependency costs a request of one step a twentieth of its time
     await _refuse_key(request, door)
@@ -283,20 +293,16 @@ def key_or_token(permission: str) -> Any:
     """Declares a route that a key or person with the permission may use, or a run with its job token."""
     assert permission in PERMISSIONS, permission
 
-    async def either(
-        request: Request,
-        door: DoorDep,
-        _key: Annotated[Any, _key_shown_in_docs],
-        _token: Annotated[Any, _token_shown_in_docs],
-    ) -> Caller | JobCaller:
+    @_declares(KEY_OR_TOKEN)
+    async def either(request: Request, door: DoorDep) -> Caller | JobCaller:
         token = _bearer(request)
         if presented_key(request) is None and token is not None and keys.is_job_token(token):
             return await door.look_up(find_run, request, door)
-        caller = await door.look_up(find_caller, request, door)
+        caller = await present_caller(request)
         demand(caller, permission)
         return caller
 
-    return Depends(_declares(either))
+    return Depends(either)
 
 
 def every_route_declares(app: FastAPI) -> None:
@@ -308,14 +314,18 @@ def every_route_declares(app: FastAPI) -> None:
     silent = [
         f"{sorted(route.methods or ())} {route.path}"
         for route in iter_route_contexts(app.routes)
-        if isinstance(route.original_route, APIRoute) and not _is_declared(route.dependant)
+        if isinstance(route.original_route, APIRoute) and schemes_of(route.dependant) is None
     ]
     if silent:
         raise TypeError(f"these routes do not declare who may call them: {', '.join(silent)}")
 
 
-def _is_declared(dependant: Dependant) -> bool:
-    return dependant.call in _declarations or any(map(_is_declared, dependant.dependencies))
+def schemes_of(dependant: Dependant) -> tuple[str, ...] | None:
+    """By which of SCHEMES a route may be called; None: it does not say."""
+    if dependant.call in _declarations:
+        return _declarations[dependant.call]
+    inner = [found for one in dependant.dependencies if (found := schemes_of(one)) is not None]
+    return max(inner, key=len, default=None)
 
 
 async def unknown_path(request: Request, _: Exception) -> Response:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Path, Query
-from sqlalchemy import Row, bindparam, func
+from sqlalchemy import bindparam, func
 from sqlalchemy import select as columns
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, SQLModel, col, select
@@ -38,15 +38,20 @@ def owned(table: type[Stored], workspace_id: int) -> SelectOfScalar[Stored]:
 
 def find(session: Session, table: type[Stored], workspace_id: int, object_id: str, missing: str) -> Stored:
     """The workspace's object of that id, or 404 with the text of `missing`."""
-    row = None
-    if "\0" not in object_id:  # PostgreSQL refuses to be asked
-        row = session.exec(owned(table, workspace_id).where(table.id == object_id)).first()  # type: ignore[attr-defined]
+    row = find_any(session, table, workspace_id, object_id)
     if row is None:
         raise Problem(404, missing)
     return row
 
 
-def find_job_row(database: Database, workspace_id: int, job_id: str) -> Row[Any]:
+def find_any(session: Session, table: type[Stored], workspace_id: int, object_id: str) -> Stored | None:
+    """The workspace's object of that id, if there is one."""
+    if "\0" in object_id:  # PostgreSQL refuses to be asked
+        return None
+    return session.exec(owned(table, workspace_id).where(table.id == object_id)).first()  # type: ignore[attr-defined]
+
+
+def find_job_row(database: Database, workspace_id: int, job_id: str) -> Any:
     """The workspace's job as the table's columns, without an object around them: read in a fifth of the time.
 
     Raises:

@@ -11,6 +11,7 @@ PERMISSIONS: dict[str, str] = {
     "jobs:read": "See jobs and their state",
     "jobs:write": "Record, start, pause, resume and cancel jobs",
     "jobs:claim": "Run jobs: claim and end them",
+    "predictions:write": "Ask models for predictions, and see those that were asked for",
     "metrics:read": "Read training metrics",
     "datasets:read": "See and download data sets",
     "datasets:write": "Record and upload data sets",
@@ -53,6 +54,7 @@ _CONFIGS = frozenset({"configs:read", "configs:write"})
 _TRAINING = _CONFIGS | {
     "jobs:read",
     "jobs:write",
+    "predictions:write",
     "metrics:read",
     "datasets:read",
     "datasets:write",
@@ -61,6 +63,7 @@ _TRAINING = _CONFIGS | {
 }
 _TESTING = _CONFIGS | {
     "jobs:read",
+    "predictions:write",
     "tests:read",
     "tests:write",
     "suites:read",
@@ -72,7 +75,7 @@ _WORK = frozenset({"jobs:claim", "artifacts:write", "gpus:write"})
 SCOPES: dict[str, frozenset[str]] = {
     "training": _TRAINING | {"gpus:read"},
     "testing": _TESTING | {"gpus:read"},
-    "production": frozenset({"artifacts:read"}),
+    "production": frozenset({"artifacts:read", "predictions:write"}),
     "worker": _TRAINING | _TESTING | _WORK | {"gpus:read"},
     "monitoring": frozenset({"server:read"}),
     "all": _EVERYTHING - _ADMINISTRATION,
@@ -83,8 +86,10 @@ SCOPES: dict[str, frozenset[str]] = {
 COARSE: dict[str, frozenset[str]] = {
     "read_public": frozenset({"artifacts:read"}),
     "read_data": _READING,
-    "write_data": frozenset({"datasets:write", "suites:write", "configs:write", "jobs:write", "tests:write"}),
-    "manage_operations": _CONFIGS | {"jobs:read", "jobs:write", "aliases:write"},
+    "write_data": frozenset(
+        {"datasets:write", "suites:write", "configs:write", "jobs:write", "predictions:write", "tests:write"}
+    ),
+    "manage_operations": _CONFIGS | {"jobs:read", "jobs:write", "predictions:write", "aliases:write"},
     "training_data_collection": frozenset({"datasets:read", "datasets:write"}),
     "observations_ingest": frozenset({"gpus:read", "gpus:write"}),
     "preprocessing_process": frozenset({"datasets:write", "suites:write"}),

@@ -1,20 +1,14 @@
-"""Where the counts of the rate limits are kept: in this process, or in Redis for all processes that share it.
+"""The counts of the rate limits in this process.
 
-`limits` has both kinds, and these two are its kinds. Its own in memory starts a thread for each count that comes
-10 ms after the one before (0.2 ms of every request, and 7 ms with 100,000 counts); its own in Redis tells the end of
-a window in whole seconds, rounded either way.
+`limits` has such a kind of its own, which starts a thread for each count that comes 10 ms after the one before: 0.2 ms
+of every request, and 7 ms with 100,000 counts.
 """
 
 import threading
 import time
-from typing import Any
 
-from limits.storage import RedisStorage, Storage
-from redis import ConnectionPool, Redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+from limits.storage import Storage
 
-PATIENCE = 0.25  # seconds that a request waits for Redis, twice at most
 SWEEP_EVERY = 60.0
 _Ends = float  # seconds since the epoch
 
@@ -68,24 +62,3 @@ class CountsInMemory(Storage):
             count = len(self._counts)
             self._counts.clear()
         return count
-
-
-class CountsInRedis(RedisStorage):
-    """Counts that outlive this process and are everybody's; an answer that does not come soon is given up."""
-
-    def __init__(self, url: str) -> None:
-        self._pool = ConnectionPool.from_url(
-            url,
-            socket_timeout=PATIENCE,
-            socket_connect_timeout=PATIENCE,
-            retry=Retry(NoBackoff(), 1),  # a kept connection may have died since
-        )
-        self._client = Redis(connection_pool=self._pool)
-        super().__init__(url, connection_pool=self._pool, key_prefix="tuneyard", wrap_exceptions=True)
-
-    def get_expiry(self, key: str) -> float:
-        left: Any = self._client.pttl(self.prefixed_key(key))
-        return float(max(left, 0) / 1000 + time.time())
-
-    def close(self) -> None:
-        self._pool.disconnect()

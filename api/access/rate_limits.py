@@ -11,14 +11,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from limits.errors import ConfigurationError, StorageError
 
 from api.access.caller import Caller
-from api.access.rate_counts import CountsInMemory, CountsInRedis
+from api.access.rate_counts import CountsInMemory
 from api.problems import Problem
 from api.settings import Settings
 from tuneyard.errors import BadInput
+
+if TYPE_CHECKING:
+    from api.access.redis_counts import CountsInRedis
 
 log = logging.getLogger("tuneyard.auth")
 LOGIN_WINDOW = 15 * 60
@@ -128,16 +132,18 @@ class RateLimits:
             log.error("The counts of the rate limits are away, and keys go on without: %s", problem)
 
     def close(self) -> None:
-        if isinstance(self._counts, CountsInRedis):
+        if not isinstance(self._counts, CountsInMemory):
             self._counts.close()
 
 
-def _counts(settings: Settings) -> CountsInMemory | CountsInRedis:
+def _counts(settings: Settings) -> "CountsInMemory | CountsInRedis":
     if settings.api_rate_limit_storage is None:
         return CountsInMemory()
     url = settings.api_rate_limit_storage.get_secret_value()
     try:
         if url.startswith(("redis://", "rediss://", "redis+unix://")):
+            from api.access.redis_counts import CountsInRedis
+
             return CountsInRedis(url)
     except (ValueError, ConfigurationError):
         pass  # it may hold a password: what is wrong with it is not repeated

@@ -6,11 +6,17 @@ has also `ERROR_WORDS`: path prefix -> what makes its body of our problem's, whi
 
 from importlib import import_module
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 
 def speak(app: FastAPI, name: str) -> None:
     """Serve the dialect of that name."""
     dialect = import_module(f"{__name__}.{name}")
-    app.include_router(dialect.router)
+    serve_directly(app, dialect.router)
     app.state.error_words |= getattr(dialect, "ERROR_WORDS", {})
+
+
+def serve_directly(app: FastAPI, router: APIRouter) -> None:
+    """Its routes as the app's own. FastAPI looks for changes in every included router with each request, level by
+    level: a fifth of a small request's time."""
+    app.router.routes.extend(router.routes)

@@ -18,7 +18,7 @@ from tuneyard.batch_shapes import AliasMove, CompareRequest, Comparison, ModelAl
 from tuneyard.shapes import Page
 from tuneyard.values import Alias
 
-router = APIRouter(prefix="/aliases", tags=["aliases"], route_class=StrictRoute)
+router = APIRouter(prefix="/api/v1/aliases", tags=["aliases"], route_class=StrictRoute)
 
 Reader = Annotated[Caller, needs("artifacts:read")]
 Mover = Annotated[Caller, needs("aliases:write")]
@@ -97,9 +97,13 @@ def undo(caller: Mover, name: AliasName, asked: Undo, database: DatabaseDep) -> 
     return ModelAlias.model_validate(alias)
 
 
-def _named(session: Session, caller: Caller, name: str) -> tables.ModelAlias:
+def alias_named(session: Session, caller: Caller, name: str) -> tables.ModelAlias | None:
     query = owned(tables.ModelAlias, caller.workspace_id).where(tables.ModelAlias.name == name)
-    alias = session.exec(query).first()
+    return session.exec(query).first()
+
+
+def _named(session: Session, caller: Caller, name: str) -> tables.ModelAlias:
+    alias = alias_named(session, caller, name)
     if alias is None:
         raise Problem(404, MISSING)
     return alias

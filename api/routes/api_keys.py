@@ -71,6 +71,12 @@ def own_keys(caller: Caller, permission: str) -> SelectOfScalar[tables.ApiKey]:
     )
 
 
+def live_key_named(session: Session, caller: Caller, name: str) -> bool:
+    """Whether a key of that name, which the caller sees, is not revoked."""
+    query = own_keys(caller, "keys:read").where(tables.ApiKey.name == name)
+    return session.exec(query.where(col(tables.ApiKey.revoked_at).is_(None))).first() is not None
+
+
 def _locked(session: Session, caller: Caller, key_id: str) -> tables.ApiKey:
     """The key, and nobody else changes it until this transaction ends."""
     query = own_keys(caller, "keys:write").where(tables.ApiKey.id == key_id).with_for_update()

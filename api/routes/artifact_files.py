@@ -19,7 +19,7 @@ from api.problems import Problem
 from api.tar_layout import tar_of
 from tuneyard.shapes import ArtifactTree, KeptFile, Page
 
-router = APIRouter(prefix="/artifacts/{artifact_id}", tags=["artifacts"])
+router = APIRouter(prefix="/api/v1/artifacts/{artifact_id}", tags=["artifacts"])
 Reader = Annotated[Caller, needs("artifacts:read")]
 FileLimit = Annotated[int, Query(ge=1, le=1000)]
 

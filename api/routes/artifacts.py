@@ -1,7 +1,7 @@
 """Artifacts: what jobs made, where it lies and what it was made from."""
 
 from pathlib import PurePosixPath
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Response
 from sqlmodel import Session, col
@@ -17,7 +17,7 @@ from api.problems import Problem
 from api.strict_json import StrictRoute
 from tuneyard.shapes import Artifact, NewArtifact, Page
 
-router = APIRouter(prefix="/artifacts", tags=["artifacts"], route_class=StrictRoute)
+router = APIRouter(prefix="/api/v1/artifacts", tags=["artifacts"], route_class=StrictRoute)
 
 
 @router.post("", status_code=201, responses=or_again(Artifact) | {404: {}})
@@ -33,18 +33,70 @@ def create_artifact(
     identity = identity_of([new.model_dump(), job_id])
     same = owned(tables.Artifact, who.workspace_id).where(tables.Artifact.identity == identity)
     with database.writing() as session:
-        if isinstance(who, JobCaller):
-            hold_job(session, who, live=True)
+        job = hold_job(session, who, live=True) if isinstance(who, JobCaller) else None
         level = _level_under(session, who.workspace_id, new.parent_id)
-        row = tables.Artifact(
-            **new.model_dump(), workspace_id=who.workspace_id, identity=identity, job_id=job_id
-        )
-        row, is_new = record(session, row, same, taken="That artifact clashes with another")
+        said = new.model_dump(exclude={"id"}) | {"identity": identity}
+        earlier = _of_earlier_attempt(session, job, new)
+        if earlier is not None:
+            _tell_anew(earlier, said)
+            record_event(session, who, "artifact.changed", "artifact", earlier.id, name=earlier.name)
+            return _again(response, earlier, level)
+        key = new.id or _given_for(session, job) or tables.new_id()
+        _demand_no_other_job_s(session, who.workspace_id, key, job_id)
+        row = tables.Artifact(**said, id=key, workspace_id=who.workspace_id, job_id=job_id)
+        row, is_new = record(session, row, same, taken=f"There is another artifact with the id {key} already")
         if is_new:
             record_event(session, who, "artifact.created", "artifact", row.id, name=row.name)
-    if not is_new:
-        response.status_code = 200
+            _link_to_config(session, job, row)
+    return shown(row, level) if is_new else _again(response, row, level)
+
+
+def _again(response: Response, row: tables.Artifact, level: int) -> Artifact:
+    response.status_code = 200
     return shown(row, level)
+
+
+def _of_earlier_attempt(session: Session, job: tables.Job | None, new: NewArtifact) -> tables.Artifact | None:
+    """What an earlier attempt at the job recorded under the id that the job was given: a later one makes it again, in
+    the same folder, and what was said of it at the time holds no more."""
+    if job is None or new.id is None or new.id != job.artifact_id:
+        return None
+    mine = owned(tables.Artifact, job.workspace_id).where(tables.Artifact.job_id == job.id)
+    row = session.exec(mine.where(tables.Artifact.id == new.id)).first()
+    if row is not None and (row.kind, row.parent_id) != (new.kind, new.parent_id):
+        raise Problem(409, f"The artifact {row.id} stays a {row.kind}, made from what it was made from")
+    return row
+
+
+def _tell_anew(row: tables.Artifact, said: dict[str, Any]) -> None:
+    for name, value in said.items():
+        setattr(row, name, value)
+
+
+def _given_for(session: Session, job: tables.Job | None) -> str | None:
+    """The id that the run's job was given for what it makes, unless that is there already."""
+    if job is None or job.artifact_id is None:
+        return None
+    taken = owned(tables.Artifact, job.workspace_id).where(tables.Artifact.id == job.artifact_id)
+    return None if session.exec(taken).first() else job.artifact_id
+
+
+def _demand_no_other_job_s(session: Session, workspace_id: int, key: str, job_id: str | None) -> None:
+    promised = owned(tables.Job, workspace_id).where(tables.Job.artifact_id == key, tables.Job.id != job_id)
+    if session.exec(promised).first():
+        raise Problem(409, f"The id {key} is kept for what another job makes", field="id")
+
+
+def _link_to_config(session: Session, job: tables.Job | None, row: tables.Artifact) -> None:
+    """What was made with a kept config is among that config's artifacts."""
+    if job is None or job.config_id is None:
+        return
+    kept = session.exec(
+        owned(tables.Config, job.workspace_id).where(tables.Config.id == job.config_id)
+    ).first()
+    if kept is not None:
+        link = {"config_pk": kept.pk, "artifact_pk": row.pk, "workspace_id": job.workspace_id}
+        session.add(tables.ConfigArtifact(**link))
 
 
 def _sound(new: NewArtifact) -> NewArtifact:

@@ -17,7 +17,7 @@ from api.strict_json import StrictRoute
 from tuneyard.batch_shapes import BatchTest
 from tuneyard.shapes import JobStatus
 
-router = APIRouter(prefix="/batch-tests", tags=["batch tests"], route_class=StrictRoute)
+router = APIRouter(prefix="/api/v1/batch-tests", tags=["batch tests"], route_class=StrictRoute)
 
 Tester = Annotated[Caller, needs("tests:write")]
 Written = Annotated[Run, owned_run("tests:write")]

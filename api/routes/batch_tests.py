@@ -21,7 +21,7 @@ from tuneyard.batch_shapes import BatchTest, NewBatchTest, NewPrediction, Predic
 from tuneyard.shapes import JobKind, JobStatus, NewJob, Page, Reported
 from tuneyard.values import NO_NUL
 
-router = APIRouter(prefix="/batch-tests", tags=["batch tests"], route_class=StrictRoute)
+router = APIRouter(prefix="/api/v1/batch-tests", tags=["batch tests"], route_class=StrictRoute)
 
 MISSING = "Batch test not found"
 ManyPredictions = Annotated[int, Query(ge=1, le=1000)]

@@ -14,7 +14,7 @@ from api.strict_json import StrictRoute
 from api.summaries import summary_of
 from tuneyard.batch_shapes import CompareRequest, Comparison, TestSummary
 
-router = APIRouter(prefix="/batch-tests", tags=["batch tests"], route_class=StrictRoute)
+router = APIRouter(prefix="/api/v1/batch-tests", tags=["batch tests"], route_class=StrictRoute)
 
 Against = Annotated[
     str | None, Query(min_length=1, max_length=100, description="The batch test that it is compared with.")

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from pydantic import Discriminator, Tag
 from sqlalchemy import String, cast, func
-from sqlmodel import col
+from sqlmodel import col, delete
 
 from api import tables
 from api.access.audit import record_event
@@ -15,8 +15,9 @@ from api.access.caller import Caller
 from api.access.owned import Limit, Offset, find, owned, page, record
 from api.config_checks import CONFIGS
 from api.openapi_words import or_again
-from api.problems import FORM, Problem
+from api.problems import Problem
 from api.strict_json import StrictRoute
+from tuneyard.config_words import FORM
 from tuneyard.shapes import (
     ConfigKind,
     ConfigTag,
@@ -31,7 +32,7 @@ from tuneyard.shapes import (
     Page,
 )
 
-router = APIRouter(prefix="/configs", tags=["configs"], route_class=StrictRoute)
+router = APIRouter(prefix="/api/v1/configs", tags=["configs"], route_class=StrictRoute)
 
 Reader = Annotated[Caller, needs("configs:read")]
 Writer = Annotated[Caller, needs("configs:write")]
@@ -135,5 +136,6 @@ def delete_config(caller: Writer, config_id: str, database: DatabaseDep) -> None
     """Jobs that were asked for with it keep what it said then."""
     with database.writing() as session:
         row = find(session, tables.Config, caller.workspace_id, config_id, MISSING)
+        session.exec(delete(tables.ConfigArtifact).where(col(tables.ConfigArtifact.config_pk) == row.pk))
         session.delete(row)
         record_event(session, caller, "config.deleted", "config", row.id, name=row.name)

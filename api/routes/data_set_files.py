@@ -1,6 +1,7 @@
 """Data sets that are kept here: uploaded once, known by their content, given back to whoever may read them."""
 
 import re
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,7 +28,7 @@ from tuneyard.data_kinds import KINDS, PACKED, ending_of, kind_of
 from tuneyard.shapes import Dataset
 from tuneyard.values import NO_NUL
 
-router = APIRouter(prefix="/datasets", tags=["datasets"])
+router = APIRouter(prefix="/api/v1/datasets", tags=["datasets"])
 _ENDINGS = "|".join(ending[1:] for ending in KINDS)
 _PACKINGS = "|".join(ending[1:] for ending in sorted(PACKED))
 FILE_NAME = rf"^[^/\\\x00-\x1f\x7f]{{0,240}}[^/\\.\x00-\x1f\x7f]\.({_ENDINGS})(\.({_PACKINGS}))?$"
@@ -63,6 +64,21 @@ async def upload_dataset(
 ) -> Dataset:
     """Keep the body as the next version of a data set; what that name holds already answers 200."""
     _demand_known(file_name)
+    row, is_new = await keep_file(database, settings, caller, request.stream(), file_name, name)
+    if not is_new:
+        response.status_code = 200
+    return Dataset.model_validate(row)
+
+
+async def keep_file(
+    database: Database,
+    settings: Settings,
+    caller: Caller,
+    body: AsyncIterator[bytes],
+    file_name: str,
+    name: str | None,
+) -> tuple[tables.Dataset, bool]:
+    """The next version of a data set, and whether it is new. Raises Problem as `receive`."""
     ending, kind = ending_of(file_name), kind_of(file_name)
     folder = _folder(settings, caller.workspace_id)
     packed = ending.count(".") > 1
@@ -70,12 +86,9 @@ async def upload_dataset(
     def make() -> Incoming:
         return Incoming(folder, None if packed else kind)
 
-    file = await receive(request.stream(), make, ending, settings.tuneyard_upload_limit)
+    file = await receive(body, make, ending, settings.tuneyard_upload_limit)
     name = name or file_name[: -len(ending)]
-    row, is_new = await run_in_threadpool(_record, database, caller, file, name, file_name)
-    if not is_new:
-        response.status_code = 200
-    return Dataset.model_validate(row)
+    return await run_in_threadpool(_record, database, caller, file, name, file_name)
 
 
 def _demand_known(file_name: str) -> None:

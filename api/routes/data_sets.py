@@ -16,7 +16,7 @@ from api.strict_json import StrictRoute
 from tuneyard.shapes import Dataset, NewDataset, Page
 from tuneyard.values import NO_NUL
 
-router = APIRouter(prefix="/datasets", tags=["datasets"], route_class=StrictRoute)
+router = APIRouter(prefix="/api/v1/datasets", tags=["datasets"], route_class=StrictRoute)
 
 
 @router.post("", status_code=201, responses=or_again(Dataset))

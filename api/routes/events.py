@@ -13,7 +13,7 @@ from api.strict_json import StrictRoute
 from tuneyard.shapes import AuditEvent, Page
 from tuneyard.values import NO_NUL, Time
 
-router = APIRouter(prefix="/events", tags=["audit"], route_class=StrictRoute)
+router = APIRouter(prefix="/api/v1/events", tags=["audit"], route_class=StrictRoute)
 
 Name = Annotated[str, Query(max_length=255, pattern=NO_NUL)]
 Actor = Annotated[str, Query(max_length=255, pattern=NO_NUL, description="The actor's id or name.")]

@@ -22,7 +22,7 @@ from api.tables import now
 from tuneyard.shapes import Gpu, GpuHost, GpuReading, HostSampleBatch, Page, Stored
 from tuneyard.values import Time
 
-router = APIRouter(prefix="/gpus", tags=["gpus"], route_class=StrictRoute)
+router = APIRouter(prefix="/api/v1/gpus", tags=["gpus"], route_class=StrictRoute)
 
 _POINTS = tables.GpuSample.__table__  # type: ignore[attr-defined]
 FORGOTTEN = timedelta(days=7)  # after which a card that has been taken out is no longer listed

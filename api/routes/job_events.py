@@ -23,7 +23,7 @@ from tuneyard.shapes import (
 )
 from tuneyard.values import Time
 
-router = APIRouter(prefix="/jobs/{job_id}", tags=["jobs"], route_class=StrictRoute)
+router = APIRouter(prefix="/api/v1/jobs/{job_id}", tags=["jobs"], route_class=StrictRoute)
 
 ManyLines = Annotated[int, Query(ge=1, le=1000)]
 After = Annotated[Time, Query(description="Lines after this moment.")]

@@ -11,7 +11,7 @@ from api.gpu_accounts import Tariff, account
 from api.strict_json import StrictRoute
 from tuneyard.shapes import JobGpu
 
-router = APIRouter(prefix="/jobs/{job_id}/gpu", tags=["jobs"], route_class=StrictRoute)
+router = APIRouter(prefix="/api/v1/jobs/{job_id}/gpu", tags=["jobs"], route_class=StrictRoute)
 
 
 @router.get("")

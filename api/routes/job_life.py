@@ -30,7 +30,7 @@ from tuneyard.shapes import (
     Resume,
 )
 
-router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=StrictRoute)
+router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], route_class=StrictRoute)
 
 
 @router.post("/{job_id}/heartbeat")

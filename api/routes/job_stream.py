@@ -13,7 +13,7 @@ from api.access.owned import owned_job
 from api.job_followers import Feeds, Follower
 from api.job_marks import MARK, Mark
 
-router = APIRouter(prefix="/jobs/{job_id}", tags=["jobs"])
+router = APIRouter(prefix="/api/v1/jobs/{job_id}", tags=["jobs"])
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 Last = Annotated[str | None, Header(pattern=MARK, description="The id of the last event that came.")]

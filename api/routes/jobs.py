@@ -17,28 +17,27 @@ from api.access.caller import Caller, JobCaller
 from api.access.door import Door
 from api.access.owned import (
     JobId,
-    Limit,
     Offset,
     find,
-    find_job_row,
     hold_job,
     job_or_own,
     lock_job,
     own_job,
     owned,
     owned_job,
-    page,
     record,
 )
+from api.access.pepper import Pepper
 from api.job_ends import apply_end
 from api.job_history import note
+from api.job_rows import explained, find_job, jobs_page
 from api.lifecycle import Event
 from api.moves import await_run, begin_attempt, move
 from api.openapi_words import or_again
 from api.operation_log import OperationLogDep
 from api.problems import Problem
 from api.strict_json import StrictRoute
-from api.waiting import shown_jobs, shown_row, waits
+from api.waiting import WAITING
 from tuneyard.keys import mint_job_token
 from tuneyard.shapes import (
     Claim,
@@ -53,7 +52,8 @@ from tuneyard.shapes import (
     Page,
 )
 
-router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=StrictRoute)
+MOST_JOBS = 1000  # on one page
+router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], route_class=StrictRoute)
 
 StatusFilter = Annotated[JobStatus, BeforeValidator(lambda text: "cancelled" if text == "canceled" else text)]
 RunId = Annotated[str, Query(max_length=64, pattern=r"^[^\x00]*$")]
@@ -109,6 +109,8 @@ def record_job(
     job, is_new = record(session, job, of_run if same is None else same, taken=taken)
     if job.kind != new.kind:
         raise Problem(409, f"It is recorded as a {job.kind} job already, {job.id}")
+    if is_new and new.artifact_id is not None:
+        _demand_free(session, job)
     is_test = job.kind == JobKind.BATCH_TEST
     if is_new and is_test:
         session.add(_test_run(session, job))
@@ -116,6 +118,15 @@ def record_job(
         action = "test.created" if is_test else "job.created"
         record_event(session, caller, action, "job", job.id, name=job.name)
     return job, is_new
+
+
+def _demand_free(session: Session, job: tables.Job) -> None:
+    """409 where what the job is to make would be what is there, or what another job is to make."""
+    promised, artifact = owned(tables.Job, job.workspace_id), owned(tables.Artifact, job.workspace_id)
+    others = promised.where(tables.Job.artifact_id == job.artifact_id, tables.Job.pk != job.pk)
+    there = artifact.where(tables.Artifact.id == job.artifact_id)
+    if session.exec(others).first() or session.exec(there).first():
+        raise Problem(409, f"The artifact id {job.artifact_id} is taken", field="artifact_id")
 
 
 def _test_run(session: Session, job: tables.Job) -> tables.TestRun:
@@ -127,56 +138,49 @@ def _test_run(session: Session, job: tables.Job) -> tables.TestRun:
     return tables.TestRun(job_pk=job.pk, workspace_id=job.workspace_id, suite=suite, suite_id=suite_id)
 
 
-@router.get("")
+@router.get("", response_model=Page[Job])
 def list_jobs(
     caller: Annotated[Caller, needs("jobs:read")],
     database: DatabaseDep,
     status: StatusFilter | None = None,
     kind: JobKind | None = None,
     flow_run_id: RunId | None = None,
-    limit: Limit = 50,
+    limit: Annotated[int, Query(ge=1, le=MOST_JOBS)] = 50,
     offset: Offset = 0,
-) -> Page[Job]:
+) -> Response:
     """The newest first."""
-    statuses = [status] if status else None
-    with database.reading() as session:
-        found = jobs_page(session, caller, statuses, kind, flow_run_id, limit, offset)
-        return Page(
-            items=shown_jobs(session, found.items), **found.model_dump(include={"total", "limit", "offset"})
-        )
+    wanted = {"status": status, "kind": kind, "flow_run_id": flow_run_id}
+    return _json(jobs_page(database, caller.workspace_id, limit, offset, **wanted))
 
 
-def jobs_page(
-    session: Session,
-    caller: Caller,
-    statuses: Collection[JobStatus] | None,
-    kind: JobKind | None,
-    flow_run_id: str | None,
-    limit: int,
-    offset: int,
-) -> Page[tables.Job]:
-    """What the caller's workspace holds, newest first, narrowed by whatever is not None."""
-    query = owned(tables.Job, caller.workspace_id)
+def jobs_of(
+    caller: Caller, statuses: Collection[JobStatus] | None, kind: JobKind
+) -> SelectOfScalar[tables.Job]:
+    """What the caller's workspace holds of that kind."""
+    query = owned(tables.Job, caller.workspace_id).where(tables.Job.kind == kind.value)
     if statuses is not None:
         query = query.where(col(tables.Job.status).in_([status.value for status in statuses]))
-    if kind is not None:
-        query = query.where(tables.Job.kind == kind.value)
-    if flow_run_id is not None:
-        query = query.where(tables.Job.flow_run_id == flow_run_id)
-    return page(session, query, [col(tables.Job.pk).desc()], lambda row: row, limit, offset)
+    return query
+
+
+def _json(content: bytes) -> Response:
+    return Response(content, media_type="application/json")
 
 
 @router.get("/{job_id}", response_model=Job)
-async def get_job(request: Request, job_id: JobId, caller: Annotated[Caller, needs("jobs:read")]) -> Response:
-    """One that waits says why, and how many are before it."""
+async def get_job(
+    request: Request,
+    job_id: JobId,
+    caller: Annotated[Caller, needs("jobs:read", instead="predictions:write")],
+) -> Response:
+    """One that waits says why, and how many are before it. Who may ask for predictions alone sees those alone."""
     door: Door = request.app.state.door
-    row = await door.look_up(find_job_row, door.database, caller.workspace_id, job_id)
-    shown = (
-        await run_in_threadpool(shown_row, door.database, row)
-        if waits(row)
-        else shown_row(door.database, row)
-    )
-    return Response(shown.model_dump_json(), media_type="application/json")
+    job = await door.look_up(find_job, door.database, caller.workspace_id, job_id)
+    if job["kind"] != JobKind.PREDICT and "jobs:read" not in caller.permissions:
+        raise Problem(404, "Job not found")
+    if job["status"] in WAITING:
+        return _json(await run_in_threadpool(explained, door.database, job, caller.workspace_id))
+    return _json(explained(door.database, job, caller.workspace_id))
 
 
 @router.post("/{job_id}/claim")
@@ -188,18 +192,24 @@ def claim_job(
     pepper: PepperDep,
 ) -> Claimed:
     """Take the job for a run. The token in the answer is shown once; the one before it is dead from now on."""
-    token = mint_job_token()
     with database.writing() as session:
         job = lock_job(session, found.workspace_id, found.id)
-        move(job, Event.CLAIM)
-        begin_attempt(job)
-        job.token_digest = pepper.digest(token)
-        job.host, job.pid = claim.host, claim.pid
-        job.flow_run_id = claim.flow_run_id or job.flow_run_id
-        message = f"Claimed by process {job.pid} on {job.host}"
-        note(session, job, JobEventKind.CLAIMED, message, flow_run_id=job.flow_run_id)
-        record_event(session, caller, "job.claimed", "job", job.id, attempt=job.attempt, host=job.host)
+        token = take(session, caller, job, claim, pepper)
     return Claimed(job=Job.model_validate(job), attempt=job.attempt, job_token=token)
+
+
+def take(session: Session, caller: Caller, job: tables.Job, claim: Claim, pepper: Pepper) -> str:
+    """Claim a locked job: the token of its new attempt, which is shown once."""
+    token = mint_job_token()
+    move(job, Event.CLAIM)
+    begin_attempt(job)
+    job.token_digest = pepper.digest(token)
+    job.host, job.pid = claim.host, claim.pid
+    job.flow_run_id = claim.flow_run_id or job.flow_run_id
+    message = f"Claimed by process {job.pid} on {job.host}"
+    note(session, job, JobEventKind.CLAIMED, message, flow_run_id=job.flow_run_id)
+    record_event(session, caller, "job.claimed", "job", job.id, attempt=job.attempt, host=job.host)
+    return token
 
 
 @router.patch("/{job_id}")

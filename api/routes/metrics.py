@@ -29,8 +29,8 @@ from api.metric_formats import (
 )
 from api.metric_reads import Wanted, chart, chunks, points, total
 from api.metric_store import MetricStore
-from api.problems import FORM
 from api.strict_json import BrokenJson
+from tuneyard.config_words import FORM
 from tuneyard.shapes import (
     MetricBatch,
     MetricBuckets,
@@ -71,7 +71,7 @@ async def _stored(request: RawRequest) -> Response | None:
     return await keep(request, digest, request.path_params["job_id"], rows)
 
 
-router = APIRouter(prefix="/jobs/{job_id}/metrics", tags=["metrics"], route_class=ReportRoute)
+router = APIRouter(prefix="/api/v1/jobs/{job_id}/metrics", tags=["metrics"], route_class=ReportRoute)
 
 
 def _form(body: Any) -> str:

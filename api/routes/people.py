@@ -21,7 +21,7 @@ from api.problems import Problem
 from api.strict_json import StrictRoute
 from tuneyard.shapes import CreatedUser, Disabling, NewUser, Page, Role, User, UserChanges
 
-router = APIRouter(prefix="/users", tags=["people"], route_class=StrictRoute)
+router = APIRouter(prefix="/api/v1/users", tags=["people"], route_class=StrictRoute)
 
 UserId = Annotated[
     str, Path(pattern=r"^[0-9A-Za-z][0-9A-Za-z._@+-]{0,99}$", description="The person's id or name.")

@@ -27,7 +27,7 @@ from api.strict_json import StrictRoute
 from tuneyard.shapes import Login, LoginSession, NewPassword, OpenedSession, WhoAmI
 
 log = logging.getLogger("tuneyard.auth")
-router = APIRouter(prefix="/auth", tags=["people"], route_class=StrictRoute)
+router = APIRouter(prefix="/api/v1/auth", tags=["people"], route_class=StrictRoute)
 
 REFUSED_AFTER_SECONDS = 0.25  # a refusal for a name that exists also writes its event: let no clock tell
 # A flood of log-ins waits for these, with 64 MiB each, not in the threads that answer everybody else.

@@ -22,7 +22,7 @@ from tuneyard.shapes import Page
 from tuneyard.suite_faults import fault_of
 from tuneyard.values import NO_NUL
 
-router = APIRouter(prefix="/test-suites", tags=["test suites"], route_class=StrictRoute)
+router = APIRouter(prefix="/api/v1/test-suites", tags=["test suites"], route_class=StrictRoute)
 
 MISSING = "Test suite not found"
 Versions = Literal["newest", "all"]

@@ -16,7 +16,7 @@ from api.tables import now
 from tuneyard.shapes import Health, System
 
 public = APIRouter(tags=["system"], route_class=StrictRoute)
-router = APIRouter(prefix="/system", tags=["system"], route_class=StrictRoute)
+router = APIRouter(prefix="/api/v1/system", tags=["system"], route_class=StrictRoute)
 UNHEALTHY: dict[int | str, dict[str, Any]] = {503: {"model": Health, "description": "The database is away."}}
 
 

@@ -2,8 +2,20 @@
 
 from fastapi import APIRouter
 
-from api.dialects.finetunelab import control, jobs, keys, metrics, predictions, suites, tests
+from api.dialects.finetunelab import (
+    agents,
+    control,
+    jobs,
+    keys,
+    logs,
+    metrics,
+    predictions,
+    starts,
+    suites,
+    tests,
+)
 
 router = APIRouter()
-for part in (jobs, metrics, control, keys, tests, suites, predictions):
-    router.include_router(part.router)
+for part in (jobs, metrics, control, starts, agents, logs, keys, tests, suites, predictions):
+    router.routes.extend(part.router.routes)
+router.routes.extend(keys.scopes.routes)

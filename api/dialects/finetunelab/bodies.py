@@ -83,6 +83,40 @@ class PlatformResume(BaseModel):
     config_adjustments: JsonObject | None = None
 
 
+class PlatformLogs(BaseModel):
+    model_config = OPEN
+    __pydantic_extra__: dict[str, Anything]
+
+    logs: list[Annotated[Text, Field(max_length=10_000)]] = Field(min_length=1, max_length=1000)
+
+
+class PlatformStart(BaseModel):
+    """`dataset_path`: other rows than the kept config's."""
+
+    model_config = OPEN
+    __pydantic_extra__: dict[str, Anything]
+
+    config_id: Text = Field(min_length=1, max_length=100)
+    dataset_path: Text | None = Field(None, max_length=1024)
+    execution_id: ClientId | None = None
+    name: Text | None = Field(None, max_length=255)
+
+
+class PlatformExecution(BaseModel):
+    """`config`: a fine-tune's as it is here, or in the platform's sections. `user_id` and `access_token` decide
+    nothing."""
+
+    model_config = OPEN
+    __pydantic_extra__: dict[str, Anything]
+
+    config: JsonObject
+    execution_id: ClientId
+    dataset_path: Text | None = Field(None, max_length=1024)
+    dataset_content: Annotated[Any, ShownAs(None)] = None
+    name: Text | None = Field(None, max_length=255)
+    job_token: Text | None = Field(None, repr=False)
+
+
 class PlatformPoint(MetricPoint):
     """Numbers under names of the trainer's own are kept as well."""
 
@@ -178,6 +212,7 @@ class PlatformTest(BaseModel):
     concurrency: CountFromOne = Field(3, le=1000)
     delay_ms: Count = Field(1000, le=600_000)
     test_run_name: Text | None = Field(None, max_length=255)
+    name: Text | None = Field(None, max_length=255, description="For a run without `test_run_name`.")
     benchmark_id: Anything = None
     judge_config: PlatformJudge | None = None
 
@@ -210,6 +245,9 @@ JobBody = Annotated[Any, Body(), ShownAs(PlatformJob)]
 StatusBody = Annotated[Any, Body(), ShownAs(PlatformStatus)]
 ControlBody = Annotated[Any, Body(), ShownAs(PlatformControl)]
 ResumeBody = Annotated[Any, Body(), ShownAs(PlatformResume | None)]
+LogsBody = Annotated[Any, Body(), ShownAs(PlatformLogs)]
+StartBody = Annotated[Any, Body(), ShownAs(PlatformStart)]
+ExecuteBody = Annotated[Any, Body(), ShownAs(PlatformExecution)]
 PointsBody = Annotated[Any, Body(), ShownAs(PlatformPoint | PlatformPoints)]
 KeyBody = Annotated[Any, Body(), ShownAs(PlatformKey)]
 PointsOfBody = Annotated[Any, Body(), ShownAs(PlatformPointsOf)]

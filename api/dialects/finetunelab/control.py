@@ -77,7 +77,10 @@ def resume_job(
     return {
         "success": True,
         "job_id": resumed.id,
+        "message": "Training resumed successfully",
+        "resumed_from": job.id,
         "resumed_from_job_id": job.id,
+        "checkpoint_path": resumed.resume_from,
         "resume_from_checkpoint": resumed.resume_from,
         "status": status_in_words(resumed),
     }

@@ -8,11 +8,12 @@ A body may hold fields that nobody here knows: its `user_id` in particular decid
 from typing import Annotated
 
 from fastapi import APIRouter
+from sqlmodel import col
 
 from api import tables
 from api.access.auth import DatabaseDep, PepperDep, needs
 from api.access.caller import Caller, JobCaller
-from api.access.owned import Limit, Offset, hold_job, own_job, owned_job
+from api.access.owned import Limit, Offset, find_any, hold_job, own_job, owned_job, page
 from api.dialects.finetunelab.bodies import (
     JobBody,
     PlatformJob,
@@ -28,7 +29,7 @@ from api.moves import move
 from api.openapi_words import OWN_WORDS
 from api.operation_log import OperationLogDep
 from api.problems import Problem
-from api.routes.jobs import StatusFilter, jobs_page, record_job
+from api.routes.jobs import StatusFilter, jobs_of, record_job
 from api.strict_json import StrictRoute
 from tuneyard.keys import is_job_token, mint_job_token
 from tuneyard.shapes import JobEnd, JobKind, JobStatus, NewJob
@@ -56,7 +57,8 @@ def create_job(
     operations: OperationLogDep,
     body: JobBody = None,
 ) -> Open:
-    """Record a job with the token its trainer will write with: the client's, if it is one, else ours."""
+    """Record a job with the token its trainer will write with: the client's, if it is one, else ours. The same job
+    again is answered to whoever has its token."""
     given = object_in(body)
     required(given, "model_name")
     asked = shape_of(PlatformJob, given)
@@ -71,15 +73,15 @@ def create_job(
     sent = asked.job_token
     token = sent if isinstance(sent, str) and is_job_token(sent) else mint_job_token()
     with database.writing() as session:
-        job, _ = record_job(session, caller, new, token_digest=pepper.digest(token))
-    operations.add(caller, job)
-    return {
-        "success": True,
-        "persisted": True,
-        "job_id": job.id,
-        "user_id": caller.workspace_name,
-        "job_token": token,
-    }
+        known = find_any(session, tables.Job, caller.workspace_id, new.id or "")
+        if known is not None and pepper.matches(token, known.token_digest or ""):
+            job, is_new = known, False
+        else:
+            job, is_new = record_job(session, caller, new, token_digest=pepper.digest(token))
+    if is_new:
+        operations.add(caller, job)
+    made = {"success": True, "persisted": True, "job_id": job.id}
+    return made | {"user_id": caller.workspace_name, "job_token": token}
 
 
 @router.get("/api/training/local/jobs")
@@ -96,10 +98,10 @@ def list_jobs(
     statuses = [status] if status else None
     if status is JobStatus.RUNNING:
         statuses = [JobStatus.RUNNING, JobStatus.PAUSING, JobStatus.CANCELLING]
+    newest = [col(tables.Job.pk).desc()]
     with database.reading() as session:
-        found = jobs_page(session, caller, statuses, kind, None, limit, offset)
-    listed = [listed_job(job) for job in found.items]
-    return {"jobs": listed, "total": found.total, "limit": limit, "offset": offset}
+        found = page(session, jobs_of(caller, statuses, kind), newest, listed_job, limit, offset)
+    return {"jobs": found.items, "total": found.total, "limit": limit, "offset": offset}
 
 
 @router.get("/api/training/local/{job_id}/status")

@@ -4,34 +4,62 @@ Unlike there, a key without scopes holds the least of them, `production`, and no
 whole numbers, whoever is asked.
 """
 
+import re
 from typing import Annotated, Any
 
-from fastapi import APIRouter
-from sqlmodel import col
+from fastapi import APIRouter, Request
 
 from api import tables
 from api.access.audit import record_event
-from api.access.auth import DatabaseDep, DoorDep, PepperDep, needs
+from api.access.auth import AnyCaller, DatabaseDep, DoorDep, PepperDep, needs
 from api.access.caller import Caller
 from api.access.key_making import demand_still_here, fresh_row, granted
+from api.access.openings import permissions_at
 from api.access.permissions import SCOPES
 from api.dialects.finetunelab.bodies import KeyBody
 from api.openapi_words import OWN_WORDS
 from api.problems import Problem
-from api.routes.api_keys import KeyId, own_keys, revoke
+from api.routes import api_keys
+from api.routes.api_keys import KeyId
 from api.strict_json import BrokenJson, StrictRoute
-from tuneyard.shapes import NewApiKey
+from tuneyard.shapes import ApiKey, NewApiKey
+from tuneyard.values import LARGEST
 
 router = APIRouter(prefix="/api/user/api-keys", tags=["training platform"], route_class=StrictRoute)
+
+scopes = APIRouter(tags=["training platform"], route_class=StrictRoute)
+PLATFORM = "/api/(training|batch-testing|test-suites|user)"
 
 KeyHolder = Annotated[Caller, needs("keys:own")]
 LONGEST_NAME = 255
 LEAST = ["production"]
 VALID_SCOPES = ["all", "training", "production", "testing", "worker"]
-MISSING = "API key not found"
 
 
-def _shown(row: tables.ApiKey) -> dict[str, Any]:
+WORDS = {
+    "all": ("All Access", "Everything but administration"),
+    "training": ("Training", "Training metrics, predictions, and job management"),
+    "production": ("Production", "Models, to be fetched and served"),
+    "testing": ("Testing", "Batch testing and evaluation"),
+    "worker": ("Worker", "What runs the work: training, testing, and claiming jobs"),
+}
+
+
+@scopes.get("/api/user/api-key-scopes")
+def list_scopes(request: Request, _: AnyCaller) -> dict[str, Any]:
+    """What a key of each scope opens of the platform's paths, read from what the routes themselves demand."""
+    needed = permissions_at(request.app)
+    return {"scopes": {name: _registered(name, needed) for name in VALID_SCOPES}}
+
+
+def _registered(scope: str, needed: dict[str, set[str]]) -> dict[str, Any]:
+    label, description = WORDS[scope]
+    opened = [path for path, permissions in needed.items() if permissions & SCOPES[scope]]
+    endpoints = {re.sub(r"{.*?}", "*", path) for path in opened if re.match(PLATFORM, path)}
+    return {"label": label, "description": description, "endpoints": sorted(endpoints)}
+
+
+def _shown(row: tables.ApiKey | ApiKey) -> dict[str, Any]:
     fields = {"id", "name", "scopes", "last_used_at", "created_at", "expires_at"}
     also = {"key_prefix": row.key_prefix, "is_active": row.is_valid, "request_count": row.usage_count}
     return row.model_dump(include=fields) | also
@@ -40,9 +68,7 @@ def _shown(row: tables.ApiKey) -> dict[str, Any]:
 @router.get("")
 def list_keys(caller: KeyHolder, door: DoorDep) -> dict[str, Any]:
     """All of them, the newest first."""
-    door.usage.flush()
-    with door.database.reading() as session:
-        rows = session.exec(own_keys(caller, "keys:read").order_by(col(tables.ApiKey.pk).desc())).all()
+    rows = api_keys.list_keys(caller, door, limit=LARGEST, offset=0, active_only=False).items
     return {"apiKeys": [_shown(row) for row in rows]}
 
 
@@ -55,12 +81,9 @@ def create_key(
     new = NewApiKey(name=name, scopes=scopes)
     row, text = fresh_row(caller.workspace_id, new, granted(caller, new), pepper)
     row.created_by, row.created_by_id = caller.maker, caller.id
-    same = own_keys(caller, "keys:read").where(
-        tables.ApiKey.name == name, col(tables.ApiKey.revoked_at).is_(None)
-    )
     with database.writing() as session:
         demand_still_here(session, caller)
-        if session.exec(same).first():
+        if api_keys.live_key_named(session, caller, name):
             raise Problem(409, f"You have a key called {name} already")
         session.add(row)
         record_event(
@@ -89,19 +112,16 @@ def _wish(body: Any) -> tuple[str, list[str]]:
 @router.delete("/{key_id}")
 def delete_key(caller: KeyHolder, key_id: KeyId, database: DatabaseDep) -> dict[str, Any]:
     """Refuse the key from its next request on; its row stays."""
-    revoke(database, caller, key_id)
+    api_keys.revoke(database, caller, key_id)
     return {"success": True}
 
 
 @router.get("/{key_id}/usage")
 def read_usage(caller: KeyHolder, key_id: KeyId, door: DoorDep) -> dict[str, Any]:
     """How often the key was let in, and when last. What was deleted is gone from here."""
-    door.usage.flush()
-    with door.database.reading() as session:
-        live = own_keys(caller, "keys:read").where(col(tables.ApiKey.revoked_at).is_(None))
-        row = session.exec(live.where(tables.ApiKey.id == key_id)).first()
-    if row is None:
-        raise Problem(404, MISSING)
+    row = api_keys.get_key(caller, key_id, door)
+    if not row.is_active:
+        raise Problem(404, api_keys.MISSING)
     return {
         "id": row.id,
         "name": row.name,

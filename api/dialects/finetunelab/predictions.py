@@ -16,7 +16,7 @@ from api.dialects.finetunelab.jobs import MISSING
 from api.given import object_in, shape_of
 from api.openapi_words import OWN_WORDS
 from api.problems import Problem
-from api.routes.step_predictions import ManyPredictions, Step, page_of, report
+from api.routes.step_predictions import ManyPredictions, Step, page_of, report, steps_of
 from api.strict_json import StrictRoute
 from tuneyard.batch_shapes import NewPrediction, Prediction
 from tuneyard.shapes import Reported
@@ -27,6 +27,7 @@ Open = dict[str, Any]
 MOST = 1000
 TrainingCaller = Annotated[Caller, needs("metrics:read", "training")]
 TrainingJob = Annotated[tables.Job, owned_job("metrics:read", scope="training", missing=MISSING)]
+Epoch = Annotated[float | None, Query(description="Only those of this epoch.")]
 _REQUIRED = ("step", "sample_index", "prompt")
 
 
@@ -83,13 +84,14 @@ def read_predictions_of(
     database: DatabaseDep,
     job_id: Annotated[str, Query(min_length=1)],
     step: Step = None,
+    epoch: Epoch = None,
     limit: ManyPredictions = 100,
     offset: Offset = 0,
 ) -> Open:
     """A job's predictions by step, then sample."""
     with database.reading() as session:
         job = find(session, tables.Job, caller.workspace_id, job_id, MISSING)
-    return _in_words(database, job, step, limit, offset)
+    return _in_words(database, job, step, epoch, limit, offset)
 
 
 @router.get("/api/training/predictions/{job_id}")
@@ -97,18 +99,38 @@ def read_predictions(
     job: TrainingJob,
     database: DatabaseDep,
     step: Step = None,
+    epoch: Epoch = None,
     limit: ManyPredictions = 100,
     offset: Offset = 0,
 ) -> Open:
     """A job's predictions by step, then sample."""
-    return _in_words(database, job, step, limit, offset)
+    return _in_words(database, job, step, epoch, limit, offset)
 
 
-def _in_words(database: DatabaseDep, job: tables.Job, step: int | None, limit: int, offset: int) -> Open:
+@router.get("/api/training/predictions/{job_id}/epochs")
+def read_epochs(job: TrainingJob, database: DatabaseDep) -> Open:
+    """How many predictions each epoch has, where the trainer says in which one they were made."""
     with database.reading() as session:
-        found = page_of(session, job, step, limit, offset)
+        steps = steps_of(session, job)
+    epochs: dict[Any, Open] = {}
+    for step, count, details in steps:
+        if isinstance(epoch := details.get("epoch"), int | float):
+            found = epochs.setdefault(epoch, {"epoch": epoch, "prediction_count": 0})
+            found |= {"prediction_count": found["prediction_count"] + count, "latest_step": step}
+    return {"job_id": job.id, "epochs": list(epochs.values())}
+
+
+def _in_words(
+    database: DatabaseDep, job: tables.Job, step: int | None, epoch: float | None, limit: int, offset: int
+) -> Open:
+    with database.reading() as session:
+        known = steps_of(session, job)
+        steps = [at for at, _, told in known if step in (None, at) and epoch in (None, told.get("epoch"))]
+        found = page_of(session, job, None if step is epoch is None else steps, limit, offset)
     rows = [_row(job, prediction) for prediction in found.items]
-    return {"job_id": job.id, "predictions": rows, "total": found.total, "limit": limit, "offset": offset}
+    counts = {"total": found.total, "total_count": sum(count for _, count, _ in known)}
+    counts["epoch_count"] = len({str(told["epoch"]) for _, _, told in known if "epoch" in told})
+    return {"job_id": job.id, "predictions": rows, "limit": limit, "offset": offset} | counts
 
 
 def _row(job: tables.Job, one: Prediction) -> Open:

@@ -14,7 +14,7 @@ from sqlmodel import Session
 from api import tables
 from api.access.auth import DatabaseDep, LaunchesDep, needs
 from api.access.caller import Caller
-from api.access.owned import find, owned
+from api.access.owned import find
 from api.config_checks import ALIAS, ARTIFACT, DATASET
 from api.dialects.finetunelab.bodies import (
     CancelTestBody,
@@ -31,6 +31,7 @@ from api.openapi_words import OWN_WORDS
 from api.operation_log import OperationLogDep
 from api.prediction_store import predictions_of
 from api.problems import Problem
+from api.routes.aliases import alias_named
 from api.routes.batch_test_life import delete_tests, put_away
 from api.routes.batch_tests import Run, find_run, owned_run
 from api.routes.jobs import cancel
@@ -79,21 +80,24 @@ def run_test(
     if asked.judge_config is not None and asked.judge_config.enabled and caller.mode == "apiKey":
         raise Problem(400, "judge_config requires session auth: disable it, or log in")
     with database.reading() as session:
-        config = _config(session, caller.workspace_id, asked)
+        config = _config(session, caller, asked)
     (job, _), _ = start_test(database, launches, operations, caller, config)
+    counts = {"total_prompts": job.total_steps, "successful": 0, "failed": 0}
     return {
         "success": True,
         "test_run_id": job.id,
+        "test_id": job.id,
         "status": status_in_words(job),
         "total_prompts": job.total_steps,
+        "results": counts,
     }
 
 
-def _config(session: Session, workspace_id: int, asked: PlatformTest) -> BatchTestConfig:
+def _config(session: Session, caller: Caller, asked: PlatformTest) -> BatchTestConfig:
     fields: Open = {
-        "model": _model(session, workspace_id, asked.model_id),
-        "suite": _suite(session, workspace_id, asked),
-        "name": asked.test_run_name,
+        "model": _model(session, caller, asked.model_id),
+        "suite": _suite(session, caller.workspace_id, asked),
+        "name": asked.test_run_name or asked.name,
         "prompt_limit": asked.prompt_limit,
         "concurrency": asked.concurrency,
         "delay_ms": asked.delay_ms,
@@ -105,14 +109,13 @@ def _config(session: Session, workspace_id: int, asked: PlatformTest) -> BatchTe
     return shape_of(BatchTestConfig, fields)
 
 
-def _model(session: Session, workspace_id: int, model_id: str) -> str:
+def _model(session: Session, caller: Caller, model_id: str) -> str:
     """A bare word is an artifact's id or an alias; the rest is what a config's `model` may be."""
     if any(mark in model_id for mark in "/:") or model_id.endswith(".gguf"):
         return model_id
-    alias = owned(tables.ModelAlias, workspace_id).where(tables.ModelAlias.name == model_id)
-    if "\0" not in model_id and session.exec(alias).first() is not None:
+    if "\0" not in model_id and alias_named(session, caller, model_id):
         return ALIAS + model_id
-    return ARTIFACT + find(session, tables.Artifact, workspace_id, model_id, "Model not found").id
+    return ARTIFACT + find(session, tables.Artifact, caller.workspace_id, model_id, "Model not found").id
 
 
 def _suite(session: Session, workspace_id: int, asked: PlatformTest) -> str:
@@ -128,6 +131,8 @@ def _suite(session: Session, workspace_id: int, asked: PlatformTest) -> str:
 def cancel_test(caller: Tester, database: DatabaseDep, body: CancelTestBody = None) -> Open:
     """Its end is `cancelled`; until its work has stopped it is shown as `running`."""
     given = object_in(body)
+    if "test_id" in given:  # what the platform's Python client calls it
+        given = {"test_run_id": given["test_id"]} | given
     if not given.get("test_run_id"):
         raise Problem(400, "Missing test_run_id")
     run_id = shape_of(PlatformCancelTest, given).test_run_id

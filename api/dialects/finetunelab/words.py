@@ -185,3 +185,50 @@ def batch_test_in_words(job: Job, run: TestRun) -> dict[str, Any]:
         "completed_at": job.ended_at,
         "error": job.error,
     }
+
+
+# What the platform's `training` section calls a field of ours.
+_TRAINING = {
+    "num_train_epochs": "epochs",
+    "num_epochs": "epochs",
+    "epochs": "epochs",
+    "per_device_train_batch_size": "batch_size",
+    "batch_size": "batch_size",
+    "gradient_accumulation_steps": "gradient_accumulation",
+    "learning_rate": "learning_rate",
+    "lr_scheduler_type": "schedule",
+    "warmup_ratio": "warmup_ratio",
+    "weight_decay": "weight_decay",
+    "max_grad_norm": "max_grad_norm",
+    "max_steps": "max_steps",
+    "save_steps": "checkpoint_every",
+    "eval_steps": "eval_every",
+    "seed": "seed",
+}
+
+
+def config_from_platform(config: dict[str, Any], dataset: str | None) -> tuple[dict[str, Any], list[str]]:
+    """A fine-tune's fields, and what of the config has no meaning here. One without the platform's sections is taken
+    as it is."""
+    data = {"dataset": dataset} if dataset else {}
+    if not isinstance(config.get("model"), dict):
+        return config | data, []
+    fields: dict[str, Any] = {"model": config["model"].get("name"), **data}
+    ignored = [f"model.{name}" for name in config["model"] if name != "name"]
+    for section, part in config.items():
+        if section == "model":
+            continue
+        for name, value in part.items() if isinstance(part, dict) else [("", part)]:
+            where = f"{section}.{name}".rstrip(".")
+            if (section, name) == ("training", "use_lora"):
+                fields["method"] = "lora" if value else "full"
+            elif section == "training" and name in _TRAINING:
+                if value not in (None, -1):  # -1: transformers' word for no limit
+                    fields[_TRAINING[name]] = value
+            elif (section, name) == ("data", "max_seq_length"):
+                fields["max_length"] = value
+            elif where == "seed":
+                fields["seed"] = value
+            else:
+                ignored.append(where)
+    return fields, sorted(ignored)

@@ -18,6 +18,7 @@ def upgrade() -> None:
     op.add_column("job", sa.Column("labels", sa.JSON(), nullable=False, server_default="{}"))
     op.add_column("job", sa.Column("expires_at", TIME, nullable=True))
     op.add_column("job", sa.Column("deleted_at", TIME, nullable=True))
+    op.create_index("ix_job_workspace_id_pk", "job", ["workspace_id", "pk"])
     op.create_table(
         "config_artifact",
         sa.Column("config_pk", ROW_NUMBER, autoincrement=False, nullable=False),

@@ -37,14 +37,14 @@ class Records:
     columns: tuple[str, ...] | None = None
 
 
-def read_records(content: bytes, kind: Kind, file: str, wanted: frozenset[str]) -> Records:
+def read_records(content: bytes, kind: Kind, file: str, wanted: frozenset[str] | None) -> Records:
     """Every record of one file.
 
     Args:
         content: Its bytes, unpacked.
         kind: What they are; a .json file that does not hold a list is read as JSON Lines.
         file: Its name in faults.
-        wanted: Columns that some form of row can use.
+        wanted: Columns that some form of row can use; None: all.
 
     Raises:
         BadInput: nothing of it can be read as `kind`.
@@ -232,7 +232,7 @@ def _refuse_repeated(columns: Iterable[str], file: str) -> None:
         seen.add(name)
 
 
-def _parquet(content: bytes, file: str, wanted: frozenset[str]) -> Records:
+def _parquet(content: bytes, file: str, wanted: frozenset[str] | None) -> Records:
     try:
         import pyarrow
         from pyarrow import parquet
@@ -248,7 +248,7 @@ def _parquet(content: bytes, file: str, wanted: frozenset[str]) -> Records:
     stored = clearly(lambda: parquet.ParquetFile(pyarrow.BufferReader(content)))
     columns = tuple(stored.schema_arrow.names)
     _refuse_repeated(columns, file)
-    used = [name for name in columns if name in wanted]
+    used = [name for name in columns if wanted is None or name in wanted]
     batches = clearly(lambda: list(stored.iter_batches(columns=used)))
     records = _sorted_out(_arrow_rows(batches), file)
     records.columns = columns
