@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tuneyard.batch_configs import BatchTestConfig
+from tuneyard.batch_configs import BatchTestConfig, PredictConfig
 from tuneyard.batch_shapes import (
     BatchTest,
     CompareRequest,
@@ -36,6 +36,7 @@ from tuneyard.shapes import (
     NewApiKey,
     NewJob,
     Page,
+    PredictRequest,
     Problem,
     Reported,
     TrainRequest,
@@ -138,6 +139,7 @@ ASKED: tuple[BaseModel, ...] = (
     TrainRequest(config=FinetuneConfig(**TUNE)),
     TestRequest(config=BatchTestConfig(**ASK)),
     ValidateRequest(config=TUNE),
+    PredictRequest(config=PredictConfig(model=BASE, prompts=["Write as an ISO date: March 5th, 2031"])),
     NewSuite(name="dates", prompts=[_question]),
     CompareRequest(baseline=BASELINE, candidate=TEST),
     Promotion(artifact_id=MODEL, baseline=BASELINE, candidate=TEST, reason="dates are right now"),

@@ -50,14 +50,15 @@ NOT_RUN = {
     "prometheus --config.file deployments/prometheus.yml": "needs Prometheus: test_grafana.py, test_scrape.py",
 }
 ELSEWHERE = {"docs/sdk.md", "docs/clients.md"}  # with tests of their own, as all of docs/clients/
-# What a command may come to beside 0, where the tiny model decides.
-MAY_END = {"tuneyard tests compare": {3, 8, 9}, "tuneyard pipeline": {3}}
+# What a command may come to beside 0, where the tiny model decides, or what the machine lacks.
+MAY_END = {"tuneyard tests compare": {3, 8, 9}, "tuneyard pipeline": {3}, "tuneyard doctor": {1}}
 IDS: dict[str, Callable[[Client], str]] = {
     "JOB": lambda client: client.jobs.list(kind="finetune").items[0].id,
     "TEST": lambda client: client.tests.list().items[0].id,
     "BASE": lambda client: next(one.id for one in client.tests.list().items if one.name == "dates"),
     "TUNED": lambda client: next(one.id for one in client.tests.list().items if one.name == "tuned"),
     "MODEL": lambda client: made(client, "model"),
+    "TABULAR": lambda client: made(client, "tabular"),
     "ADAPTER": lambda client: made(client, "adapter"),
     "DATASET": lambda client: client.datasets.list().items[0].id,
     "SUITE": lambda client: client.suites.list().items[0].id,
