@@ -104,7 +104,9 @@ class Reader:
     def _id(self, word: str) -> str:
         """The same all over a page."""
         assert self.client
-        return self.ids.setdefault(word, IDS[word](self.client))
+        if word not in self.ids:
+            self.ids[word] = IDS[word](self.client)
+        return self.ids[word]
 
 
 def runs(block: Block, folder: Path) -> list[str]:
