@@ -26,11 +26,13 @@ from api.request_log import RequestLog, log_to_stderr
 from api.routes import (
     aliases,
     api_keys,
+    artifact_facts,
     artifact_files,
     artifacts,
     batch_test_life,
     batch_tests,
     comparisons,
+    config_artifacts,
     configs,
     data_set_files,
     data_sets,
@@ -65,9 +67,11 @@ RESOURCES = (
     ml,
     predicting,
     configs,
+    config_artifacts,
     data_set_files,
     data_sets,
     artifact_files,
+    artifact_facts,
     artifacts,
     aliases,
     suites,
@@ -81,7 +85,7 @@ RESOURCES = (
     system,
     scraping,
 )
-DIALECTS = ("finetunelab", "astrid")
+DIALECTS = ("finetunelab", "chapkit", "astrid", "aitbc", "openai_sdk")
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -95,6 +99,7 @@ def create_app(settings: Settings) -> FastAPI:
     database, pepper = Database(settings.database, settings.tuneyard_database_patience), load_pepper(settings)
     app.state.settings = settings
     app.state.error_words = {}
+    app.state.job_words = {}
     app.state.place = Place(settings.artifacts)
     app.state.launches = Launches(settings)
     app.state.counts = Counts()

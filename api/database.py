@@ -112,13 +112,15 @@ class _LookUp:
         columns = list(query.selected_columns)
         self._text = str(compiled)
         self._names = list(compiled.positiontup or ())
+        self._own = dict(compiled.params)  # what the query itself compares with
         self._row: Any = namedtuple("Row", [column.key for column in columns])  # type: ignore[misc]
         readers = [column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns]
         self._readers = [(place, read) for place, read in enumerate(readers) if read is not None]
 
     def rows(self, connection: Any, values: dict[str, Any]) -> list[Any]:
         try:
-            found = connection.execute(self._text, [values[name] for name in self._names]).fetchall()
+            given = self._own | values
+            found = connection.execute(self._text, [given[name] for name in self._names]).fetchall()
         except sqlite3.Error as problem:
             raise OperationalError(self._text, None, problem) from problem
         return [self._row._make(self._as_given(row)) for row in found]

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlmodel import Session, col
 
-from api.access.owned import owned
+from api.access.owned import every_job
 from api.job_ends import AT_WORK
 from api.tables import Job
 from tuneyard.shapes import GpuProcess, GpuSample, HostSample, JobKind, JobStatus
@@ -44,7 +44,7 @@ class Ties:
 
 def _on_host(session: Session, workspace_id: int, host: str) -> list[Job]:
     """Those that a run works on there now, and the newest claimed there, which may have ended since the reading."""
-    mine = owned(Job, workspace_id).where(col(Job.host) == host, col(Job.claimed_at).is_not(None))
+    mine = every_job(workspace_id).where(col(Job.host) == host, col(Job.claimed_at).is_not(None))
     working = mine.where(col(Job.kind).in_(list(JobKind)), col(Job.status).in_(AT_WORK))
     recent = mine.order_by(col(Job.claimed_at).desc()).limit(RECENT)
     return [*session.exec(working), *session.exec(recent)]
@@ -54,7 +54,7 @@ def _of_runs(session: Session, workspace_id: int, run_ids: Iterable[str]) -> lis
     wanted = sorted(run_ids)
     if not wanted:
         return []
-    return list(session.exec(owned(Job, workspace_id).where(col(Job.flow_run_id).in_(wanted))))
+    return list(session.exec(every_job(workspace_id).where(col(Job.flow_run_id).in_(wanted))))
 
 
 def is_live(job: Job, moment: datetime) -> bool:

@@ -7,8 +7,10 @@ from sqlmodel import Session, col
 
 from api.access.audit import record_event
 from api.access.caller import Caller, JobCaller
-from api.access.owned import owned
+from api.access.owned import every_job, lock_job, owned
+from api.database import Database
 from api.job_history import note, note_errors
+from api.job_removal import remove_if_over
 from api.lifecycle import ENDINGS, Event, when_lost
 from api.moves import await_run, move
 from api.tables import Job, now
@@ -18,6 +20,7 @@ AT_WORK = (JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.PAUSING, JobStatus.CAN
 # A trainer of somebody's own, which has no process that we know of, sends no heartbeats: only a report every few steps,
 # which may be slow ones.
 QUIET_TRAINER = timedelta(minutes=30)
+EXPIRED = "expired"  # the `end_asked` of a job that no run took in time
 
 
 def apply_end(session: Session, who: Caller | JobCaller, job: Job, end: JobEnd) -> None:
@@ -39,6 +42,17 @@ def apply_end(session: Session, who: Caller | JobCaller, job: Job, end: JobEnd) 
     message = f"Paused by {by}" if paused else f"Ended as {job.status} by {by}"
     note_errors(session, job, kind, message, _errors(job, end), status=job.status)
     record_event(session, who, "job.paused" if paused else "job.ended", "job", job.id, status=job.status)
+    remove_if_over(session, job)
+
+
+def ask_cancel(session: Session, who: Caller, job: Job) -> None:
+    """Cancel a locked job; one that a run works on is cancelled once that has heard of it."""
+    before = job.status
+    move(job, Event.CANCEL)
+    if job.status != before:
+        kind = JobEventKind.ENDED if job.status == JobStatus.CANCELLED else JobEventKind.CANCEL_ASKED
+        note(session, job, kind, f"Cancelled by {who.name}", status=job.status)
+        record_event(session, who, "job.cancelled", "job", job.id, status=job.status)
 
 
 def _errors(job: Job, end: JobEnd) -> Sequence[NewJobError]:
@@ -50,9 +64,37 @@ def _errors(job: Job, end: JobEnd) -> Sequence[NewJobError]:
     return [NewJobError(kind="work_failed", message=end.error or "The run gave no reason")]
 
 
+def is_overdue(job: Job) -> bool:
+    """Whether a job waits whose time for a run to take it is over."""
+    awaited = job.status == JobStatus.PENDING and job.attempt == 0
+    return awaited and job.expires_at is not None and job.expires_at <= now()
+
+
+def end_overdue(database: Database, who: Caller, found: Job) -> Job:
+    """The job; it has failed now if it was overdue."""
+    if not is_overdue(found):
+        return found
+    with database.writing() as session:
+        job = lock_job(session, found.workspace_id, found.id)
+        if is_overdue(job) and job.expires_at is not None:
+            seconds = round((job.expires_at - job.created_at).total_seconds())
+            error = f"It expired: no run took it within {seconds} s"
+            apply_end(session, who, job, JobEnd(status="failed", error=error))
+            job.end_asked = EXPIRED
+    return job
+
+
+def overdue_jobs(session: Session, workspace_id: int) -> list[Job]:
+    """The workspace's jobs that no run took in time."""
+    late = owned(Job, workspace_id).where(
+        Job.status == JobStatus.PENDING, Job.attempt == 0, col(Job.expires_at) <= now()
+    )
+    return list(session.exec(late.order_by(col(Job.pk))))
+
+
 def silent_jobs(session: Session, workspace_id: int, silence: timedelta) -> list[Job]:
     """The workspace's jobs whose runs have not been heard of for so long."""
-    query = owned(Job, workspace_id).where(col(Job.status).in_(AT_WORK)).order_by(col(Job.pk))
+    query = every_job(workspace_id).where(col(Job.status).in_(AT_WORK)).order_by(col(Job.pk))
     return [job for job in session.exec(query) if is_silent(job, silence)]
 
 
@@ -99,6 +141,7 @@ def close_lost(session: Session, who: Caller, job: Job, reason: str, *, handed_b
     record_event(
         session, who, "job.lost", "job", job.id, status=job.status, attempt=job.attempt, reason=reason
     )
+    remove_if_over(session, job)
 
 
 def _restarts_left(job: Job) -> int:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 
 from fastapi.concurrency import iterate_in_threadpool
@@ -103,7 +103,7 @@ class Follower:
         )
         return self._came_late and has_points and self._mark.state == self._until.state
 
-    async def events(self) -> AsyncIterator[bytes]:
+    async def events(self) -> AsyncGenerator[bytes, None]:
         self._feed.followers += 1
         try:
             yield BEGINNING

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
+from api.cursor_pages import rows_after
 from api.database import insert_into
 from api.tables import Job, JobEvent, JobLog, new_id, now
 from tuneyard import shapes
@@ -86,6 +87,17 @@ def events_page(
     query = select(JobEvent).where(*mine).order_by(col(JobEvent.pk)).limit(limit).offset(offset)
     items = [shapes.JobEvent.model_validate(row) for row in session.exec(query)]
     return Page(items=items, total=total, limit=limit, offset=offset)
+
+
+def events_after(
+    session: Session, job: Job, after: str | None, limit: int, kind: JobEventKind | None = None
+) -> tuple[list[shapes.JobEvent], bool]:
+    """The newest first, behind the one whose id is `after`; and whether there are more."""
+    query = select(JobEvent).where(col(JobEvent.job_pk) == job.pk)
+    if kind is not None:
+        query = query.where(JobEvent.kind == kind.value)
+    found, more = rows_after(session, query, JobEvent, after, limit, "No such event")
+    return [shapes.JobEvent.model_validate(row) for row in found], more
 
 
 def errors_of(session: Session, job: Job) -> list[JobError]:

@@ -11,10 +11,11 @@ from functools import cache
 from typing import Any
 
 import orjson
-from sqlalchemy import JSON, Select, String, Text, bindparam, func, literal_column, type_coerce
+from sqlalchemy import JSON, Select, String, Text, bindparam, func, or_, type_coerce
 from sqlalchemy import cast as as_type
 from sqlalchemy import select as columns
 
+from api.access.owned import NOT_DELETED
 from api.database import Database
 from api.problems import Problem
 from api.tables import Job, UtcTime, progress_of
@@ -27,14 +28,24 @@ FIELDS = ["pk", *(name for name in shapes.Job.model_fields if name in _TABLE.col
 _TIMES = [name for name in FIELDS if isinstance(_TABLE.columns[name].type, UtcTime)]
 _OPEN = [name for name in FIELDS if isinstance(_TABLE.columns[name].type, JSON)]
 Fields = dict[str, Any]
+_HEARD_OF = (
+    "created_at",
+    "claimed_at",
+    "launched_at",
+    "started_at",
+    "last_report_at",
+    "heartbeat_at",
+    "resumed_at",
+    "ended_at",
+)
 _EMPTY = {name: b"[]" if name in ("gpu_uuids", "pids") else b"{}" for name in _OPEN}
 
 # The numbers of a workspace's waiting jobs. With every kind named, the index answers alone.
 _WAITING = (
     columns(_TABLE.columns["pk"])
     .where(_TABLE.columns["workspace_id"] == bindparam("workspace_id"))
-    .where(_TABLE.columns["kind"].in_([literal_column(f"'{kind.value}'") for kind in JobKind]))
-    .where(_TABLE.columns["status"].in_([literal_column(f"'{status.value}'") for status in WAITING]))
+    .where(or_(*(_TABLE.columns["kind"] == kind.value for kind in JobKind)))
+    .where(or_(*(_TABLE.columns["status"] == status.value for status in WAITING)))
     .order_by(_TABLE.columns["pk"])
 )
 
@@ -61,7 +72,7 @@ def _counting(*narrowed_by: str) -> Select[Any]:
 def _narrowed(query: Select[Any], names: Iterable[str]) -> Select[Any]:
     for name in ("workspace_id", *names):
         query = query.where(_TABLE.columns[name] == bindparam(name))
-    return query
+    return query.where(NOT_DELETED)
 
 
 @cache
@@ -100,11 +111,18 @@ def jobs_page(database: Database, workspace_id: int, limit: int, offset: int, **
 def job_of(row: Sequence[Any]) -> Fields:
     """A job's fields by name, and its row's number as `pk`."""
     job = dict(zip(FIELDS, row, strict=True))
+    heard_of = [
+        text for name in _HEARD_OF if (text := job[name])
+    ]  # which sort as they are, in either database
+    job["updated_at"] = _time(max(heard_of))
     for name in _TIMES:
         if job[name] is not None:
             job[name] = _time(job[name])
     for name in _OPEN:
         job[name] = orjson.Fragment(job[name] or _EMPTY[name])
+    job |= {"submitted_at": job["created_at"], "finished_at": job["ended_at"], "error_traceback": None}
+    if job["error"] and "Traceback" in job["error"]:
+        job["error_traceback"] = job["error"]
     job["diverged"] = bool(job["diverged"])
     job["progress"] = progress_of(job["status"], job["total_steps"], job["current_step"])
     job["queue_position"] = None

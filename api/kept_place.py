@@ -3,8 +3,9 @@
 import logging
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 from urllib.parse import unquote
 
@@ -97,6 +98,23 @@ class Place:
             known = self._listed(folder)
         return [self._source(folder, file, known) for file in files]
 
+    def remove(self, uri: str, files: Sequence[KeptFile]) -> None:
+        """Delete those of the files that are still there as they were recorded, and each folder that is empty then.
+
+        Raises:
+            Problem: 409, it lies elsewhere.
+            OSError: Something could not be deleted.
+        """
+        for file in files:
+            try:
+                [found] = self.sources(uri, [file])
+            except Problem as problem:
+                log.warning("Not removed: %s", problem)
+                continue
+            self._files.rm_file(found.path)
+            if self._local:
+                _prune(Path(found.path).parent, Path(self._root))
+
     def _listed(self, folder: str) -> dict[str, Any]:
         try:
             found: dict[str, Any] = self._files.find(folder, detail=True)
@@ -119,3 +137,11 @@ class Place:
         if info["size"] != file.size_bytes:
             raise Problem(409, f"{file.path} has {info['size']} bytes, not {file.size_bytes} as recorded")
         return Source(self._files, path, file.path, file.size_bytes)
+
+
+def _prune(folder: Path, root: Path) -> None:
+    """Remove the folder, and those around it below the root, as far as they are empty."""
+    with suppress(OSError):
+        while folder != root and folder.is_relative_to(root):
+            folder.rmdir()
+            folder = folder.parent

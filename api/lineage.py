@@ -76,7 +76,9 @@ def _joined(rows: Iterable[tables.Artifact], level: int) -> ArtifactTree:
     known: dict[str, ArtifactTree] = {}
     for row in rows:
         parent = known.get(row.parent_id or "")
-        known[row.id] = one = ArtifactTree.model_validate(Artifact.model_validate(row).model_dump())
+        known[row.id] = one = ArtifactTree.model_validate(
+            Artifact.model_validate(row).without_content().model_dump()
+        )
         one.level = parent.level + 1 if parent else level
         if parent:
             parent.children.append(one)

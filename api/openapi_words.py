@@ -25,6 +25,7 @@ REFUSALS = {
     413: "Larger than is taken.",
     416: "No such part: `Content-Range` says how much there is.",
     422: "Not in the form that is described here; `errors` names each field.",
+    425: "Not ready yet: ask again.",
     429: "Too many requests: `Retry-After` says when to come again.",
     502: "Prefect, which runs the work, does not answer.",
     503: "The database is locked or away: come again.",
@@ -87,6 +88,7 @@ def _description(app: FastAPI) -> dict[str, Any]:
             operation["summary"] = operation["summary"].capitalize()
     _name_permissions(schemas)
     _join_config_fields(schemas["FinetuneConfig"])
+    _join_config_fields(schemas["FinetuneFields"])
     add_examples(schemas)
     return document
 

@@ -50,7 +50,7 @@ def resume(database: Database, launches: Launches, who: Caller, found: Job, aske
         await_run(job)
         job.config = config
         job.resume_from = asked.checkpoint or ("best" if asked.from_best else None)
-        job.restarts, job.resumed_at = 0, now()
+        job.restarts, job.resumed_at, job.expires_at = 0, now(), None
         if asked.max_restarts is not None:
             job.max_restarts = asked.max_restarts
         told = {"resume_from": job.resume_from, "changes": asked.config or {}}

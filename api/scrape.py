@@ -3,7 +3,7 @@
 Only what there are few of becomes a label: kinds, states, hosts and cards; never a job.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -29,6 +29,10 @@ _READINGS = (
     ("memory_total_bytes", "Memory.", "memory_total_gb", GIB),
     ("power_watts", "Power drawn.", "power_w", 1),
     ("temperature_celsius", "Temperature.", "temperature_c", 1),
+)
+_RECORDED = (
+    ("ml_train_jobs", "Fine-tunes, and fits of tables, recorded.", (JobKind.FINETUNE, JobKind.TABULAR)),
+    ("ml_predict_jobs", "Batch tests and predictions recorded.", (JobKind.BATCH_TEST, JobKind.PREDICT)),
 )
 _FINDINGS = ("idle", "zombie", "foreign", "lost", "silent")
 
@@ -62,15 +66,20 @@ class Workspace(Collector):
         yield _gauge("tuneyard_queue_waiting", "Jobs that wait.", [((), _waiting(states))])
         wait = 0.0 if oldest is None else max((now() - oldest).total_seconds(), 0.0)
         yield _gauge("tuneyard_queue_oldest_wait_seconds", "How long the oldest of them has.", [((), wait)])
-        trained = _of_kind(states, JobKind.FINETUNE) + _of_kind(states, JobKind.TABULAR)
-        yield _total("ml_train_jobs", "Fine-tunes, and fits of tables, recorded.", [((), trained)])
-        asked = _of_kind(states, JobKind.BATCH_TEST) + _of_kind(states, JobKind.PREDICT) + self._deleted()
-        yield _total("ml_predict_jobs", "Batch tests and predictions recorded.", [((), asked)])
+        for series, words, kinds in _RECORDED:
+            count = _of_kinds(states, kinds) + self._deleted(kinds)
+            yield _total(series, words, [((), count)])
 
-    def _deleted(self) -> int:
-        """Batch tests that have been deleted: a counter does not go back."""
+    def _deleted(self, kinds: Sequence[JobKind]) -> int:
+        """A counter does not go back. Older events of deleted tests do not say their kind."""
+        kind = AuditEvent.details["kind"].as_string()
+        named = kind.in_([each.value for each in kinds])
+        if JobKind.BATCH_TEST in kinds:
+            named |= (col(AuditEvent.action) == "test.deleted") & kind.is_(None)
         events = owned(AuditEvent, self._workspace_id).where(
-            col(AuditEvent.object_kind) == "job", col(AuditEvent.action) == "test.deleted"
+            col(AuditEvent.object_kind) == "job",
+            col(AuditEvent.action).in_(("job.deleted", "test.deleted")),
+            named,
         )
         return self._session.execute(events.with_only_columns(func.count())).scalar() or 0
 
@@ -95,8 +104,8 @@ def _waiting(states: Iterable[tuple[tuple[str, str], int]]) -> int:
     return sum(count for (_, status), count in states if status in WAITING)
 
 
-def _of_kind(states: Iterable[tuple[tuple[str, str], int]], kind: JobKind) -> int:
-    return sum(count for (named, _), count in states if named == kind)
+def _of_kinds(states: Iterable[tuple[tuple[str, str], int]], kinds: Sequence[JobKind]) -> int:
+    return sum(count for (named, _), count in states if named in kinds)
 
 
 def _cards(hosts: list[GpuHost]) -> Iterator[Metric]:

@@ -22,7 +22,7 @@ from typing import Any
 from prefect import get_run_logger, runtime
 from prefect.client.schemas.objects import State
 from prefect.exceptions import TerminationSignal
-from prefect.states import Failed
+from prefect.states import Cancelled, Failed
 
 from blocks.credentials import TuneyardCredentials
 from flows.heartbeat import Pulse
@@ -33,7 +33,7 @@ from flows.progress import Progress
 from flows.service_key import load
 from tasks.tenancy import only_tenant, this_process
 from tuneyard import Client
-from tuneyard.errors import Conflict, ProcessKilled, TuneyardError, Unavailable, Unreachable
+from tuneyard.errors import Conflict, NotFound, ProcessKilled, TuneyardError, Unavailable, Unreachable
 from tuneyard.home import home
 from tuneyard.shapes import Claim, Claimed, Job, JobStatus
 
@@ -132,6 +132,10 @@ def as_job(
         log.info("Job %s, attempt %s, on %s.", job.id, claimed.attempt, claimed.job.host)
         with _at_work(block, credentials, claimed, log) as run:
             return _carry_out(run, work)
+    except NotFound as gone:
+        log.error("%s", gone)
+        is_deleted = job_id is not None and gone.detail == "Job not found"
+        return Cancelled(message=f"Job {job_id} was deleted.") if is_deleted else Failed(message=str(gone))
     except TuneyardError as problem:
         log.error("%s", problem)
         return Failed(message=str(problem))

@@ -22,14 +22,14 @@ FIELDS: dict[Form, tuple[str, ...]] = {
     "alpaca": ("system", "instruction", "input", "output"),
     "sharegpt": ("system", "conversations"),
     "text": ("text",),
-    "preference": ("prompt", "chosen", "rejected"),
+    "preference": ("prompt", "chosen", "rejected", "input", "preferred_output", "non_preferred_output"),
 }
 ALL_FIELDS = frozenset(name for names in FIELDS.values() for name in names)
 
 # A record that has one of these fields is of this form; the first one that fits decides. The rarest names come
 # first: preference data often holds `messages` too, and Alpaca's own holds a `text`.
 SIGNS: tuple[tuple[Form, tuple[str, ...]], ...] = (
-    ("preference", ("chosen", "rejected")),
+    ("preference", ("chosen", "rejected", "preferred_output")),
     ("chat", ("messages",)),
     ("sharegpt", ("conversations",)),
     ("prompt_completion", ("completion",)),
@@ -104,6 +104,7 @@ _TURNS: dict[Form, Callable[[Record], tuple[Turn, ...]]] = {
 
 def _preference(record: Record, line: int, file: str) -> Preference:
     """Chosen and rejected are answers, or whole conversations which then begin with the same turns."""
+    record = _openai_preference(record)
     prompt, chosen = _compared(record, "chosen")
     other, rejected = _compared(record, "rejected")
     if prompt != other:
@@ -118,6 +119,17 @@ def _preference(record: Record, line: int, file: str) -> Preference:
     if chosen == rejected:
         raise RowFault("wrong_fields", "is the same as chosen", "rejected")
     return Preference(prompt, chosen, rejected, line, file)
+
+
+def _openai_preference(record: Record) -> Record:
+    """A row as OpenAI's API takes them, in our words; any other as it is."""
+    if "preferred_output" not in record:
+        return record
+    asked = _there(record, "input")
+    if not isinstance(asked, Mapping):
+        raise RowFault("wrong_fields", "must be an object of messages", "input")
+    answers = {"chosen": record["preferred_output"], "rejected": _there(record, "non_preferred_output")}
+    return {"prompt": _there(asked, "messages", "input"), **answers}
 
 
 def _asked(record: Record) -> tuple[Turn, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ from tests.tiny_model import make_tiny_model
 stop_on_signals()
 # Before torch is loaded: threads that spin while they wait take the cores from the servers beside them.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+SEED_002_KEYS = "sk_ml_train_abc123,sk_ml_predict_xyz789"  # as its guide exports them
 
 __all__ = [
     "any_office",
@@ -41,7 +44,11 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A real Prefect server, a real process worker and a real API process, on free ports and a fresh home."""
     home = tmp_path_factory.mktemp("home")
-    with running_stack(home, free_port(), free_port(), poll_seconds=1.0) as running:
+    with ExitStack() as held:
+        with pytest.MonkeyPatch.context() as given:
+            given.setenv("CHAPKIT_API_KEYS", SEED_002_KEYS)
+            stack = running_stack(home, free_port(), free_port(), poll_seconds=1.0)
+            running = held.enter_context(stack)
         yield running
 
 

@@ -47,7 +47,7 @@ def test_every_error_is_one_problem(office: Office, method: str, path: str, stat
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
     body = answer.json()
-    assert body.keys() - {"errors"} == MEMBERS
+    assert body.keys() - {"errors", "nearest"} == MEMBERS
     assert (body["status"], body["instance"], body["error"]) == (status, path.split("?")[0], body["detail"])
     assert body["request_id"] == answer.headers["X-Request-ID"]
     assert len(body["request_id"]) == 26
@@ -117,7 +117,8 @@ def test_junk_where_an_id_belongs_is_not_found(any_office: Office, part: str) ->
         "/api/training/local/{}/status",
     ):
         answer = any_office.call("GET", path.format(part), any_office.key("worker"))
-        assert answer.status_code == 404, answer.text
+        is_kept = "artifacts" in path and "%2f" not in part  # seed 002's clients know 400 there
+        assert answer.status_code == (400 if is_kept else 404), answer.text
     query = any_office.call("GET", "/api/training/local/metrics?job_id=a%00b", any_office.key("training"))
     assert query.status_code == 404
     assert any_office.call("GET", "/api/v1/jobs?flow_run_id=%00", any_office.key("worker")).status_code == 422

@@ -30,6 +30,7 @@ PERSON, SETTLED = "a person", "a person with a password of their own"
 OVER_A_VIEWER = "users:write and all that a viewer may"
 V1 = "/api/v1"
 LOCAL = "/api/training/local"
+TUNING = "/v1/fine_tuning/jobs"
 
 # method, path: who may. "x or y": either permission; "x or run": also the run that holds the job's token; "x or any
 # run": whichever run.
@@ -67,6 +68,10 @@ TABLE: dict[tuple[str, str], str] = {
     ("GET", f"{V1}/configs/{{config_id}}"): "configs:read",
     ("PUT", f"{V1}/configs/{{config_id}}"): "configs:write",
     ("DELETE", f"{V1}/configs/{{config_id}}"): "configs:write",
+    ("GET", f"{V1}/configs/{{config_id}}/$artifacts"): "configs:read",
+    ("POST", f"{V1}/configs/{{config_id}}/$link-artifact"): "configs:write",
+    ("POST", f"{V1}/configs/{{config_id}}/$unlink-artifact"): "configs:write",
+    ("DELETE", f"{V1}/jobs/{{job_id}}"): "jobs:write",
     ("PUT", f"{V1}/jobs/{{job_id}}/metrics"): RUN,
     ("POST", f"{V1}/jobs/{{job_id}}/metrics"): RUN,
     ("GET", f"{V1}/jobs/{{job_id}}/metrics"): "metrics:read",
@@ -74,12 +79,17 @@ TABLE: dict[tuple[str, str], str] = {
     ("POST", f"{V1}/datasets"): "datasets:write or any run",
     ("GET", f"{V1}/datasets"): "datasets:read",
     ("GET", f"{V1}/datasets/{{dataset_id}}"): "datasets:read",
+    ("DELETE", f"{V1}/datasets/{{dataset_id}}"): "datasets:write",
     ("POST", f"{V1}/datasets/$upload"): "datasets:write",
     ("GET", f"{V1}/datasets/{{dataset_id}}/$download"): "datasets:read",
     ("HEAD", f"{V1}/datasets/{{dataset_id}}/$download"): "datasets:read",
     ("POST", f"{V1}/artifacts"): "artifacts:write or any run",
     ("GET", f"{V1}/artifacts"): "artifacts:read",
     ("GET", f"{V1}/artifacts/{{artifact_id}}"): "artifacts:read",
+    ("DELETE", f"{V1}/artifacts/{{artifact_id}}"): "artifacts:write",
+    ("GET", f"{V1}/artifacts/{{artifact_id}}/$metadata"): "artifacts:read",
+    ("GET", f"{V1}/artifacts/{{artifact_id}}/$expand"): "artifacts:read",
+    ("GET", f"{V1}/artifacts/{{artifact_id}}/$config"): "artifacts:read",
     ("GET", f"{V1}/artifacts/{{artifact_id}}/files"): "artifacts:read",
     ("GET", f"{V1}/artifacts/{{artifact_id}}/$tree"): "artifacts:read",
     ("GET", f"{V1}/artifacts/{{artifact_id}}/$download"): "artifacts:read",
@@ -144,6 +154,11 @@ TABLE: dict[tuple[str, str], str] = {
     ("PUT", f"{LOCAL}/{{job_id}}/metrics"): RUN,
     ("POST", "/api/training/jobs/{job_id}/metrics"): RUN,
     ("POST", f"{LOCAL}/metrics"): NAMED_RUN,
+    ("POST", "/v1/jobs"): "predictions:write",
+    ("GET", "/v1/jobs/history"): "predictions:write",
+    ("GET", "/v1/jobs/{job_id}"): "predictions:write",
+    ("GET", "/v1/jobs/{job_id}/result"): "predictions:write",
+    ("POST", "/v1/jobs/{job_id}/cancel"): "predictions:write",
     ("GET", "/api/batch-testing/status/{job_id}"): "tests:read",
     ("POST", "/api/batch-testing/run"): "tests:write",
     ("POST", "/api/batch-testing/cancel"): "tests:write",
@@ -171,6 +186,22 @@ TABLE: dict[tuple[str, str], str] = {
     ("POST", "/api/user/api-keys"): "keys:own",
     ("DELETE", "/api/user/api-keys/{key_id}"): "keys:own",
     ("GET", "/api/user/api-keys/{key_id}/usage"): "keys:own",
+    ("POST", "/v1/files"): "datasets:write",
+    ("GET", "/v1/files"): "datasets:read",
+    ("GET", "/v1/files/{file_id}"): "datasets:read",
+    ("GET", "/v1/files/{file_id}/content"): "datasets:read",
+    ("DELETE", "/v1/files/{file_id}"): "datasets:write",
+    ("POST", TUNING): "jobs:write",
+    ("GET", TUNING): "jobs:read",
+    ("GET", f"{TUNING}/{{job_id}}"): "jobs:read",
+    ("POST", f"{TUNING}/{{job_id}}/cancel"): "jobs:write",
+    ("POST", f"{TUNING}/{{job_id}}/pause"): "jobs:write",
+    ("POST", f"{TUNING}/{{job_id}}/resume"): "jobs:write",
+    ("GET", f"{TUNING}/{{job_id}}/events"): "jobs:read",
+    ("GET", f"{TUNING}/{{job_id}}/checkpoints"): "metrics:read",
+    ("GET", "/v1/models"): "artifacts:read",
+    ("GET", "/v1/models/{model}"): "artifacts:read",
+    ("DELETE", "/v1/models/{model}"): "artifacts:write",
 }
 for prefix in ("/api-keys", f"{V1}/api-keys"):
     for slash in ("", "/"):
@@ -187,6 +218,8 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", f"{V1}/aliases/{{name}}/promote"): {"artifact_id": "a", "baseline": "b", "candidate": "c"},
     ("PATCH", f"{V1}/users/{{user_id}}"): {"role": "viewer"},
     ("PUT", f"{V1}/configs/{{config_id}}"): {"name": "c", "data": {"model": "m", "dataset": "d"}},
+    ("POST", f"{V1}/configs/{{config_id}}/$link-artifact"): {"artifact_id": "a"},
+    ("POST", f"{V1}/configs/{{config_id}}/$unlink-artifact"): {"artifact_id": "a"},
     ("POST", f"{V1}/users/{{user_id}}/disable"): {},
     ("POST", f"{V1}/users/{{user_id}}/enable"): {},
     ("POST", f"{V1}/users/{{user_id}}/reset-password"): {},
@@ -253,7 +286,12 @@ class Town(Office):
         with served.database.writing() as session:
             session.add(alias)
         self.ids |= {"user_id": self.person("viewer").id, "session_id": "0" * 26, "name": alias.name}
-        self.ids["uuid"] = self.card()
+        self.ids |= {"uuid": self.card(), "file_id": self.file(), "model": self.ids["artifact_id"]}
+
+    def file(self) -> str:
+        """A data set that was uploaded."""
+        path = f"{V1}/datasets/$upload?file_name=rows.jsonl"
+        return str(self.call("POST", path, self.admin, content=b'{"prompt": "a"}\n').json()["id"])
 
     def card(self) -> str:
         """A GPU that was read once."""

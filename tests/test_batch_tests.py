@@ -240,7 +240,7 @@ def test_only_an_ended_test_is_deleted_with_all_that_it_had(any_office: Office) 
     assert late.status_code == 401
     assert call(any_office, "DELETE", f"{TESTS}/{test}").status_code == 404
     [event] = audit(any_office, "test.deleted")
-    assert (event.object_id, event.details) == (test, {"name": "m"})
+    assert (event.object_id, event.details["name"], event.details["kind"]) == (test, "m", "batch_test")
 
 
 def test_a_cancelled_test_keeps_its_answers_and_takes_the_last_ones(any_office: Office) -> None:

@@ -12,7 +12,8 @@ import pytest
 from deployments.local_stack import Stack
 from tests.deployed import ended, job_of, prefect, start, trainers, until
 from tests.disturbed import reaches, states_of_runs, train, trainer_of
-from tuneyard.shapes import Job
+from tuneyard.errors import NotFound
+from tuneyard.shapes import Job, NewJob
 
 
 @pytest.fixture
@@ -52,6 +53,22 @@ def test_a_job_cancelled_through_the_api_stops_and_is_cancelled_in_both_places(
     assert ended(stack, run_id)["state_type"] == "CANCELLED"
     assert job_of(stack, run_id).status == "cancelled"
     assert not trainers(job)
+
+
+def test_the_runs_of_deleted_jobs_stop_and_leave_nothing(stack: Stack, endless: dict[str, Any]) -> None:
+    """Of one that is at work, and of one that was deleted before its run began."""
+    late = start(stack, "finetune/gpu", {"config": endless, "job_id": "deleted-before"})
+    run_id = start(stack, "finetune/gpu", {"config": endless})
+    job = _running(stack, run_id)
+    with stack.client() as client:
+        client.jobs.delete(job.id)
+        with pytest.raises(NotFound):
+            client.jobs.get(job.id)
+        assert [ended(stack, one)["state_type"] for one in (run_id, late)] == ["CANCELLED"] * 2
+        assert not trainers(job)
+        again = client.jobs.create(NewJob(id=job.id, model="another"))  # its row, and with it its id, is free
+        assert (again.attempt, client.jobs.events(job.id).total) == (0, 0)
+        client.jobs.delete(job.id)
 
 
 def test_a_run_cancelled_in_prefect_stops_and_is_cancelled_in_both_places(

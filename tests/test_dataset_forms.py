@@ -64,6 +64,11 @@ def test_text_is_passages(tmp_path: Path) -> None:
     "record",
     [
         {"prompt": "One?", "chosen": "1", "rejected": "2"},
+        {
+            "input": {"messages": [{"role": "user", "content": "One?"}], "tools": []},
+            "preferred_output": [{"role": "assistant", "content": "1"}],
+            "non_preferred_output": [{"role": "assistant", "content": "2"}],
+        },
         {"prompt": [{"role": "user", "content": "One?"}], "chosen": "1", "rejected": "2"},
         {
             "prompt": "One?",
@@ -113,6 +118,8 @@ def test_preferences_are_answers_or_conversations(tmp_path: Path, record: dict[s
         ({"instruction": "a", "input": 3, "output": "b"}, "input: must be text"),
         ({"prompt": "a", "chosen": "b"}, "rejected: is missing"),
         ({"chosen": "a", "rejected": "b"}, "prompt: is missing"),
+        ({"preferred_output": [], "non_preferred_output": []}, "input: is missing"),
+        ({"preferred_output": [], "input": "a", "non_preferred_output": []}, "input: must be an object"),
         ({"prompt": "a", "chosen": "b", "rejected": "b"}, "rejected: is the same as chosen"),
         (
             {**chat(("user", "a"), ("assistant", "b")), "prompt": "c", "chosen": "d", "rejected": []},

@@ -126,6 +126,33 @@ def test_an_empty_one_leaves_nothing(office: Office) -> None:
     assert kept(office) == []
 
 
+def delete(office: Office, dataset_id: str) -> int:
+    return office.call("DELETE", f"/api/v1/datasets/{dataset_id}", office.key("training")).status_code
+
+
+def test_a_deleted_one_leaves_its_file_to_whoever_has_the_same(any_office: Office) -> None:
+    first, other = (send(any_office, ROWS, name=name).json()["id"] for name in "ab")
+    assert delete(any_office, first) == 204
+    assert (delete(any_office, first), download(any_office, first).status_code) == (404, 404)
+    assert download(any_office, other).content == ROWS
+    assert delete(any_office, other) == 204
+    assert kept(any_office) == []
+    again = send(any_office, ROWS, name="a")
+    assert (again.status_code, download(any_office, again.json()["id"]).content) == (201, ROWS)
+    new = {"name": "d", "uri": "/d.jsonl", "sha256": digest(ROWS), "rows": 3}
+    recorded = any_office.call("POST", "/api/v1/datasets", any_office.key("training"), json=new).json()["id"]
+    assert (delete(any_office, recorded), len(kept(any_office))) == (204, 1)
+
+
+def test_what_a_job_still_needs_is_not_deleted(any_office: Office) -> None:
+    made = send(any_office, ROWS).json()
+    job_id = any_office.new_job(config={"finetune": {"dataset": made["uri"]}})
+    refused = any_office.call("DELETE", f"/api/v1/datasets/{made['id']}", any_office.key("training"))
+    assert (refused.status_code, job_id in refused.json()["detail"]) == (409, True)
+    any_office.end(job_id, any_office.key("worker"), "failed")
+    assert delete(any_office, made["id"]) == 204
+
+
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Office]:
     """An API that takes 8 MiB."""

@@ -216,8 +216,14 @@ def test_what_a_job_makes_has_the_id_that_was_said_also_the_second_time(any_offi
     assert (second.status_code, second.json()["details"]) == (200, {"steps": 2})
     seen = any_office.call("GET", f"{ARTIFACTS}/{promised}", any_office.key("training")).json()
     assert (seen["details"], seen["job_id"]) == ({"steps": 2}, job_id)
-    other = any_office.call("POST", ARTIFACTS, token, json=ONE | {"id": promised, "kind": "report"})
-    assert other.status_code == 409
+    third = any_office.call("POST", ARTIFACTS, token, json=ONE | {"id": promised, "kind": "adapter"})
+    assert (third.status_code, third.json()["kind"]) == (200, "adapter")
+    child = any_office.call(
+        "POST", ARTIFACTS, token, json=ONE | {"name": "child", "parent_id": promised}
+    ).json()
+    for changed in ({"kind": "report"}, {"kind": "adapter", "parent_id": child["id"]}):
+        other = any_office.call("POST", ARTIFACTS, token, json=ONE | {"id": promised} | changed)
+        assert other.status_code == 409
     unnamed = any_office.call("POST", ARTIFACTS, token, json=ONE | {"name": "more"}).json()
     assert (unnamed["id"] != promised, unnamed["job_id"]) == (True, job_id)
 

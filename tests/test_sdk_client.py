@@ -140,6 +140,8 @@ ROUTES: list[tuple[Callable[[Any], Any], str, str, Any]] = [
         "/api/v1/gpus/GPU-1/samples?limit=1000&offset=0",
         page([{"taken_at": NOW}], 1, 1000, 0),
     ),
+    (lambda c: c.jobs.delete("j1"), "DELETE", "/api/v1/jobs/j1", None),
+    (lambda c: c.artifacts.delete("a/1"), "DELETE", "/api/v1/artifacts/a%2F1", None),
     (lambda c: c.jobs.gpu("j1"), "GET", "/api/v1/jobs/j1/gpu", {"job_id": "j1"}),
 ]
 

@@ -219,10 +219,15 @@ def test_data_sets_are_uploaded_and_come_back(terminal: Terminal, tmp_path: Path
     assert terminal("datasets", "upload", str(tmp_path / "none.jsonl")).code == 2
     nowhere = terminal("datasets", "download", made["id"], "--to", "/proc/none")
     assert (nowhere.code, nowhere.err.count("Traceback")) == (2, 0)
+    assert terminal.well("datasets", "delete", made["id"]).out == f"{made['id']}  deleted\n"
+    assert terminal("datasets", "delete", made["id"]).code == 5
 
 
 def test_each_command_shows_how_it_is_called(terminal: Terminal) -> None:
-    for group, commands in (("models", "list show tree download"), ("datasets", "list show upload download")):
+    for group, commands in (
+        ("models", "list show tree download"),
+        ("datasets", "list show upload download delete"),
+    ):
         for command in ("", *commands.split()):
             said = terminal.well(group, *command.split(), "--help")
             assert f"Example: tuneyard {group} {command}".strip() in said.out

@@ -28,6 +28,7 @@ _MEANINGS: dict[int, type[ApiError]] = {
     409: Conflict,
     413: Invalid,
     422: Invalid,
+    425: Conflict,
     429: RateLimited,
 }
 _FIELDS_NAMED = 5

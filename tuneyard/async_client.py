@@ -11,7 +11,7 @@ pydantic's `ValidationError`. The first answer to a key that is about to expire 
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import httpx
 
@@ -25,6 +25,7 @@ from tuneyard.async_kept import AsyncArtifacts, AsyncDatasets
 from tuneyard.async_kept_configs import AsyncConfigs
 from tuneyard.async_metrics import AsyncMetrics
 from tuneyard.async_models import AsyncModels
+from tuneyard.async_submissions import AsyncSubmissions
 from tuneyard.async_wire import AsyncWire
 from tuneyard.errors import Unavailable
 from tuneyard.shapes import (
@@ -72,6 +73,7 @@ class AsyncClient:
         self.aliases = AsyncAliases(self._wire)
         self.suites = AsyncSuites(self._wire)
         self.tests = AsyncTests(self._wire)
+        self.submissions = AsyncSubmissions(self._wire)
         self.gpus = AsyncGpus(self._wire)
         self.keys = AsyncKeys(self._wire)
         self.users = AsyncUsers(self._wire)
@@ -127,6 +129,14 @@ class AsyncClient:
             print((await client.system()).tuneyard_version)
         """
         return await self._wire.ask(System, "GET", "/api/v1/system")
+
+    async def openapi(self) -> dict[str, Any]:
+        """What the server describes of itself, as OpenAPI; asks for no key.
+
+        Example:
+            print(sorted((await client.openapi())["paths"]))
+        """
+        return await self._wire.ask(dict[str, Any], "GET", "/openapi.json")
 
     async def aclose(self) -> None:
         """Let go of its connections.

@@ -220,6 +220,14 @@ class AsyncJobs(AsyncAsking, AsyncFollowing):
         """
         return await self._wire.ask(Job, "POST", object_path("jobs", job_id, "cancel"))
 
+    async def delete(self, job_id: str) -> None:
+        """Delete the job and all that was reported of it; a run that is at work on it stops. What it made stays.
+
+        Example:
+            await client.jobs.delete(job_id)
+        """
+        await self._wire.tell("DELETE", object_path("jobs", job_id))
+
     async def pause(self, job_id: str) -> Job:
         """Ask for a pause; one that trains is `pausing` until its run has saved a checkpoint.
 

@@ -28,6 +28,7 @@ from tuneyard.options import (
 )
 from tuneyard.secret_input import password
 from tuneyard.shapes import LoginSession, WhoAmI
+from tuneyard.stored_key_commands import import_env, keys, refresh
 
 
 class Standing(BaseModel):
@@ -54,7 +55,8 @@ def auth() -> None:
     """Log in and out; see who one is."""
 
 
-auth.add_command(login)
+for command in (login, refresh, import_env, keys):
+    auth.add_command(command)
 
 
 @auth.command("status", epilog=example("auth status --json"))

@@ -16,13 +16,15 @@ from tuneyard.alias_commands import list_aliases, list_moves, promote, undo
 from tuneyard.audit_command import audit
 from tuneyard.auth_commands import auth
 from tuneyard.chart_command import chart
+from tuneyard.client_commands import client, submit
 from tuneyard.compare_commands import compare, report
 from tuneyard.completion_command import completion
 from tuneyard.config_commands import configs
 from tuneyard.credentials import DEFAULT_ENVIRONMENT, DEFAULT_NAME, DEFAULT_URL
 from tuneyard.dataset_commands import datasets
 from tuneyard.doctor_command import doctor_command
-from tuneyard.errors import KeyExpiresSoon, TuneyardError
+from tuneyard.endpoint_commands import agent, endpoints, marketplace
+from tuneyard.errors import KeyExpiresSoon, TuneyardError, told
 from tuneyard.gpu_commands import gpus
 from tuneyard.job_commands import jobs
 from tuneyard.job_life_commands import errors, events, logs, pause, predictions, resume
@@ -30,9 +32,11 @@ from tuneyard.key_commands import keys
 from tuneyard.keys import redact
 from tuneyard.metric_command import metrics
 from tuneyard.model_commands import models
+from tuneyard.options import elsewhere
 from tuneyard.pipeline_command import pipeline
 from tuneyard.predict_command import predict
 from tuneyard.suite_commands import suites
+from tuneyard.template_commands import template
 from tuneyard.test_commands import test, tests
 from tuneyard.train_commands import check, merge, train
 from tuneyard.user_commands import users
@@ -94,6 +98,11 @@ for command in (
     datasets,
     suites,
     gpus,
+    client,
+    elsewhere(submit, 'submit --prompt "What is the date?"'),
+    endpoints,
+    agent,
+    marketplace,
     auth,
     keys,
     users,
@@ -103,6 +112,7 @@ for command in (
     completion,
 ):
     cli.add_command(command)
+client.add_command(template)
 for command in (compare, report):
     tests.add_command(command)
 for command in (chart, pause, resume, events, logs, errors, predictions):
@@ -122,7 +132,7 @@ def run(arguments: Sequence[str]) -> int:
     except click.Abort:
         return exit_codes.INTERRUPTED
     except TuneyardError as error:
-        click.echo(f"tuneyard: {redact(' '.join(str(error).split()))}", err=True)
+        click.echo(f"tuneyard: {redact(' '.join(told(error).split()))}", err=True)
         return exit_codes.code_of(error)
     return code if isinstance(code, int) else 0
 

@@ -12,7 +12,7 @@ pydantic's `ValidationError`. The first answer to a key that is about to expire 
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import httpx
 
@@ -31,6 +31,7 @@ from tuneyard.shapes import (
     Health,
     System,
 )
+from tuneyard.submissions import Submissions
 from tuneyard.wire import Wire
 
 
@@ -73,6 +74,7 @@ class Client:
         self.aliases = Aliases(self._wire)
         self.suites = Suites(self._wire)
         self.tests = Tests(self._wire)
+        self.submissions = Submissions(self._wire)
         self.gpus = Gpus(self._wire)
         self.keys = Keys(self._wire)
         self.users = Users(self._wire)
@@ -128,6 +130,14 @@ class Client:
             print(client.system().tuneyard_version)
         """
         return self._wire.ask(System, "GET", "/api/v1/system")
+
+    def openapi(self) -> dict[str, Any]:
+        """What the server describes of itself, as OpenAPI; asks for no key.
+
+        Example:
+            print(sorted(client.openapi()["paths"]))
+        """
+        return self._wire.ask(dict[str, Any], "GET", "/openapi.json")
 
     def close(self) -> None:
         """Let go of its connections.

@@ -1,4 +1,4 @@
-"""`tuneyard datasets`: list, show, upload, download."""
+"""`tuneyard datasets`: list, show, upload, download, delete."""
 
 from __future__ import annotations
 
@@ -64,3 +64,12 @@ def download_dataset(client: Client, dataset_id: str, path: Path | None) -> None
     with bytes_told("Downloading") as told:
         found = client.datasets.download(dataset_id, path or Path(), told)
     click.echo(found)
+
+
+@datasets.command("delete", epilog=example(f"datasets delete {ID}"))
+@click.argument("dataset_id", metavar="ID")
+@connected
+def delete_dataset(client: Client, dataset_id: str) -> None:
+    """Delete a data set for good, with its file; one that a job still needs is refused."""
+    client.datasets.delete(dataset_id)
+    click.echo(f"{dataset_id}  deleted")

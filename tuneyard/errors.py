@@ -13,7 +13,7 @@
         ├── Unauthorized      401: no key, a bad key, or a job token that a newer attempt replaced
         ├── Forbidden         403: a good key without the permission
         ├── NotFound          404: no such object in this workspace
-        ├── Conflict          409: the object's state does not allow it
+        ├── Conflict          409, 425: the object's state does not allow it (yet)
         ├── RateLimited       429: too many requests, after every retry
         └── Unavailable       5xx: the server could not do it, after every retry
 
@@ -23,6 +23,8 @@ No message holds a key, a token or a request's headers. `KeyExpiresSoon` is a wa
 from __future__ import annotations
 
 from typing import Any
+
+NOTHING_AT = "There is nothing at "  # how an API of ours begins where no route is
 
 
 class TuneyardError(Exception):
@@ -107,11 +109,21 @@ class Forbidden(ApiError):
 
 
 class NotFound(ApiError):
-    """404."""
+    """404. Where it is the path that is not there, `nearest` names the endpoints that are most like it."""
+
+    @property
+    def nearest(self) -> list[str]:
+        """`GET /api/v1/jobs`, …: the best first; the message names them too."""
+        found = self.problem.get("nearest")
+        return [
+            f"{one.get('method')} {one.get('path')}"
+            for one in (found if isinstance(found, list) else [])
+            if isinstance(one, dict)
+        ]
 
 
 class Conflict(ApiError):
-    """409."""
+    """409, 425."""
 
 
 class RateLimited(ApiError):
@@ -124,3 +136,12 @@ class Unavailable(ApiError):
 
 class KeyExpiresSoon(UserWarning):
     """The server says that the key in use expires within days; warned of once a client."""
+
+
+def told(error: TuneyardError) -> str:
+    """The error for a person: whether it is the key that is refused, or a good key's endpoint that is not there."""
+    if isinstance(error, Unauthorized) and error.title == "Unauthorized":
+        return f"401 key refused: {error.detail}"
+    if isinstance(error, NotFound) and error.detail.startswith(NOTHING_AT):
+        return f"404 key accepted, endpoint missing: {error.detail}"
+    return str(error)

@@ -17,12 +17,14 @@ from tuneyard.options import (
     WATCHING_PATIENCE,
     connect,
     connected,
+    demand_yes,
     example,
     json_option,
     paged,
     show,
     show_json,
     show_page,
+    yes_option,
 )
 from tuneyard.shapes import Job, JobKind, JobStatus
 
@@ -140,6 +142,18 @@ def cancel_job(client: Client, job_id: str, wait: bool, as_json: bool) -> None:
         click.echo(f"{job.id}  {job.status}")
     if wait:
         leave_with(job, well=JobStatus.CANCELLED)
+
+
+@jobs.command("delete", epilog=example("jobs delete 01KA1B2C3D4E5F6G7H8J9K0MNP --yes"))
+@click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
+@yes_option
+@connected
+def delete_jobs(client: Client, job_ids: tuple[str, ...], yes: bool) -> None:
+    """Delete jobs and all that was reported of them; what runs stops, what was made stays."""
+    demand_yes(yes, "the job and all that was reported of it", job_ids)
+    for job_id in job_ids:
+        client.jobs.delete(job_id)
+        click.echo(f"{job_id}  deleted")
 
 
 def remembering(readings: Iterable[Seen], last: list[Seen]) -> Iterable[Seen]:

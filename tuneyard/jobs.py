@@ -219,6 +219,14 @@ class Jobs(Asking, Following):
         """
         return self._wire.ask(Job, "POST", object_path("jobs", job_id, "cancel"))
 
+    def delete(self, job_id: str) -> None:
+        """Delete the job and all that was reported of it; a run that is at work on it stops. What it made stays.
+
+        Example:
+            client.jobs.delete(job_id)
+        """
+        self._wire.tell("DELETE", object_path("jobs", job_id))
+
     def pause(self, job_id: str) -> Job:
         """Ask for a pause; one that trains is `pausing` until its run has saved a checkpoint.
 

@@ -95,6 +95,14 @@ class Datasets:
         """
         return self._wire.ask(Dataset, "GET", object_path("datasets", dataset_id))
 
+    def delete(self, dataset_id: str) -> None:
+        """For good; one that a job still needs is refused.
+
+        Example:
+            client.datasets.delete(dataset_id)
+        """
+        self._wire.tell("DELETE", object_path("datasets", dataset_id))
+
     def upload(self, path: Path | str, name: str | None = None) -> Dataset:
         """Keep a file as the next version of a data set; the same content again answers the one that is there.
 
@@ -175,6 +183,14 @@ class Artifacts:
             print(client.artifacts.get(artifact_id).base_model)
         """
         return self._wire.ask(Artifact, "GET", object_path("artifacts", artifact_id))
+
+    def delete(self, artifact_id: str) -> None:
+        """Delete one that no alias stands for and nothing was made from, and its files where the API keeps them.
+
+        Example:
+            client.artifacts.delete(artifact_id)
+        """
+        self._wire.tell("DELETE", object_path("artifacts", artifact_id))
 
     def tree(self, artifact_id: str, *, root: bool = False) -> ArtifactTree:
         """The artifact and all that was made from it; with `root`, from its oldest ancestor.

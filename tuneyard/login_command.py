@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import click
@@ -11,7 +12,7 @@ from tuneyard import credentials, stored_keys
 from tuneyard.client import Client
 from tuneyard.credentials import Credential, door_to
 from tuneyard.display import duration, plain
-from tuneyard.errors import ApiError, NotFound, TuneyardError, Unauthorized
+from tuneyard.errors import ApiError, BadInput, NotFound, TuneyardError, Unauthorized
 from tuneyard.options import (
     api_url_option,
     asked_patience,
@@ -67,7 +68,7 @@ def login(
         raise click.UsageError("Give one KEY, or none; with --user none.")
     label = credentials.stored_label(name, environment)
     url = credentials.login_url(label, asked_url())
-    note = _log_person_in(label, url, user) if user else _log_key_in(label, url, _given(key))
+    note = _log_person_in(label, url, user) if user else log_key_in(label, url, given_key(key))
     name, _, environment = label.partition("@")
     if as_json:
         show_json(LoggedIn(environment=environment, name=name, note=note))
@@ -77,7 +78,8 @@ def login(
         click.echo(f"{variable} is set, and comes before what is stored.", err=True)
 
 
-def _given(key: str | None) -> str:
+def given_key(key: str | None) -> str:
+    """The argument; else stdin's, or what is typed at a prompt."""
     if key in (None, "-"):
         key = prompted("API key") if key is None and at_terminal() else piped()
     if len(key := (key or "").strip()) < SHORTEST_KEY:
@@ -85,16 +87,26 @@ def _given(key: str | None) -> str:
     return key
 
 
-def _log_key_in(label: str, url: str, secret: str) -> str:
-    """Store a key (or a session's token) that the server lets in; what to say about it."""
+def log_key_in(label: str, url: str, secret: str, holding: Sequence[str] = ()) -> str:
+    """Store a key (or a session's token) that the server lets in; what to say about it.
+
+    Args:
+        holding: Roles, scopes or permissions that it must have.
+    """
     door = door_to(Credential(secret, label, url), url)
     with open_door(door) as client:
-        who = _admitted(client)
+        who = admitted(client)
+    held = {who.role, *who.scopes, *who.permissions}
+    if lacking := [name for name in holding if name not in held]:
+        may = ", ".join(who.scopes) or who.role or ", ".join(who.permissions)
+        raise BadInput(
+            f"this key is not for {', '.join(lacking)}: it is for {plain(may)}. Nothing was stored"
+        )
     place = stored_keys.keep(label, url, secret)
     return f"{plain(who.name)} at {url}, {_until(who.expires_at)}, kept in {place}."
 
 
-def _admitted(client: Client) -> WhoAmI:
+def admitted(client: Client) -> WhoAmI:
     """Who the server says the key's holder is."""
     try:
         return client.auth.me()

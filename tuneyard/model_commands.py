@@ -1,4 +1,4 @@
-"""`tuneyard models`: list, show, tree, download."""
+"""`tuneyard models`: list, show, tree, download, delete."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from tuneyard.client import Client
 from tuneyard.options import (
     bytes_told,
     connected,
+    demand_yes,
     example,
     json_option,
     paged,
     show,
     show_json,
     show_page,
+    yes_option,
 )
 
 ID = "01KA1B2C3D4E5F6G7H8J9K0MNP"
@@ -82,3 +84,15 @@ def download_model(client: Client, model_id: str, folder: Path | None) -> None:
     with bytes_told("Downloading") as told:
         found = client.artifacts.download(model_id, folder or Path(model_id), told)
     click.echo(found)
+
+
+@models.command("delete", epilog=example(f"models delete {ID} --yes"))
+@click.argument("model_ids", metavar="ID...", nargs=-1, required=True)
+@yes_option
+@connected
+def delete_models(client: Client, model_ids: tuple[str, ...], yes: bool) -> None:
+    """Delete models that no alias stands for and nothing was made from, with their files where the API keeps them."""
+    demand_yes(yes, "the model and its files", model_ids)
+    for model_id in model_ids:
+        client.artifacts.delete(model_id)
+        click.echo(f"{model_id}  deleted")

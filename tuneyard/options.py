@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from datetime import UTC, datetime
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -30,6 +31,13 @@ WATCHING_PATIENCE = 60.0
 
 def example(line: str) -> str:
     return f"\b\nExample: tuneyard {line}"
+
+
+def elsewhere(command: click.Command, line: str) -> click.Command:
+    """The same command for another place, with an example of itself there."""
+    found = copy(command)
+    found.epilog = example(line)
+    return found
 
 
 def asked_url() -> str | None:
@@ -110,6 +118,16 @@ changes_option = click.option(
     help="Another value for a field, such as epochs=2 or lora.rank=8; several times.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the API's shape as JSON.")
+
+
+yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+def demand_yes(yes: bool, what: str, ids: Sequence[str]) -> None:
+    """Ask before something is deleted for good, unless it was said already; a no leaves as Ctrl-C does."""
+    if not yes:
+        named = ids[0] if len(ids) == 1 else f"{len(ids)} of them"
+        click.confirm(f"Delete {what} for good: {named}?", abort=True, err=True)
 
 
 @contextmanager

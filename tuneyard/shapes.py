@@ -8,7 +8,17 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    JsonValue,
+    Tag,
+    computed_field,
+    field_validator,
+    model_validator,
+)
 
 from tuneyard.batch_configs import BatchTestConfig, PredictConfig
 from tuneyard.config_words import FORM
@@ -72,6 +82,11 @@ class JobStatus(StrEnum):
     def is_final(self) -> bool:
         return self in (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
 
+    @classmethod
+    def _missing_(cls, value: object) -> JobStatus | None:
+        """Seed 002 spells it so."""
+        return cls.CANCELLED if value == "canceled" else None
+
 
 class Shape(BaseModel):
     """What is read. A field that a newer server adds is ignored by an older client."""
@@ -107,6 +122,19 @@ class Page(Shape, Generic[Item]):
         from tuneyard.notebook import page_html
 
         return page_html(self.items, self.total, self.offset)
+
+
+class NumberedPage(Shape, Generic[Item]):
+    """The same where `page` and `size` were asked for: `page` counts from 1 to `pages`."""
+
+    items: list[Item]
+    total: int
+    page: int
+    size: int
+
+    @computed_field
+    def pages(self) -> int:
+        return -(-self.total // self.size)
 
 
 # Exactly one of a request's `config` and `config_id`, in the words of JSON Schema.
@@ -221,6 +249,33 @@ class Job(Shape):
         from tuneyard.notebook import work_html
 
         return work_html(self)
+
+    @field_validator("result", mode="before")
+    @classmethod
+    def _of_text(cls, value: Any) -> Any:
+        """A job that was asked for in another system's words may be shown with a sentence, or with nothing."""
+        return {"message": value} if isinstance(value, str) else {} if value is None else value
+
+    # The same once more, under the names that seed 002's clients know.
+
+    @computed_field
+    def submitted_at(self) -> Utc:
+        return self.created_at
+
+    @computed_field
+    def finished_at(self) -> Utc | None:
+        return self.ended_at
+
+    @computed_field
+    def updated_at(self) -> Utc:
+        """When something was last heard of it."""
+        times = (self.claimed_at, self.launched_at, self.started_at, self.last_report_at, self.heartbeat_at)
+        return max(time for time in (self.created_at, *times, self.resumed_at, self.ended_at) if time)
+
+    @computed_field
+    def error_traceback(self) -> str | None:
+        """`error`, where it has a traceback in it."""
+        return self.error if self.error and "Traceback" in self.error else None
 
 
 class Claim(Request):
@@ -702,7 +757,18 @@ class NewArtifact(Request):
     )
 
 
+class NewArtifactData(Request):
+    """An artifact that is nothing but what is said of it, in seed 002's words."""
+
+    id: ArtifactId | None = None
+    data: JsonObject
+    parent_id: Text | None = None
+    level: Count | None = Field(None, description="Is counted here, whatever is said.")
+
+
 class Artifact(Shape):
+    """Lists and trees leave `predictions` out of `details` and `data`."""
+
     id: str
     kind: str
     name: str
@@ -716,11 +782,42 @@ class Artifact(Shape):
     level: int = Field(0, description="How many ancestors it has.")
     created_at: Utc
 
+    @computed_field
+    def data(self) -> dict[str, Any]:
+        """`details`, under the name that seed 002's clients know."""
+        return self.details
+
+    @computed_field
+    def updated_at(self) -> Utc:
+        """An artifact does not change."""
+        return self.created_at
+
+    def without_content(self) -> Self:
+        """For lists."""
+        light = {name: value for name, value in self.details.items() if name != "predictions"}
+        return self.model_copy(update={"details": light})
+
+
+class ArtifactMetadata(Shape):
+    """How an artifact was made."""
+
+    status: Literal["success"] = "success"
+    config_id: str | None = None
+    started_at: Utc | None = None
+    completed_at: Utc | None = None
+    duration_seconds: float | None = Field(None, description="Two decimals.")
+    model_type: str | None = None
+    model_size_bytes: int | None = None
+
 
 class ArtifactTree(Artifact):
     """An artifact and all that was made from it, oldest first."""
 
     children: list[ArtifactTree] = Field(default_factory=list)
+
+
+class LinkedArtifact(Request):
+    artifact_id: ClientId
 
 
 # Configs that are kept
@@ -756,7 +853,9 @@ class NewPipelineConfig(_Keeping):
 
 
 class NewTabularConfig(_Keeping):
-    kind: Literal["tabular"]
+    """Also what says no `kind`, and in `data` nothing but fields of this kind: seed 002's clients write `{}`."""
+
+    kind: Literal["tabular"] = "tabular"
     data: TabularConfig
 
 
@@ -785,6 +884,15 @@ class KeptConfig(Shape):
     tags: list[str] = Field(default_factory=list)
     created_at: Utc
     updated_at: Utc
+
+
+class ExpandedArtifact(Artifact):
+    """An artifact, and the config that its oldest ancestor was made with, if that is kept."""
+
+    level_label: str
+    hierarchy: str | None = None
+    children: None = None
+    config: KeptConfig | None = None
 
 
 # GPUs and hosts
@@ -1175,17 +1283,29 @@ class FieldProblem(Shape):
     message: str
 
 
+class Endpoint(Shape):
+    method: str
+    path: str
+
+
 class Problem(Shape):
     """Every error answer: RFC 9457's members, which request it was, and `errors` where fields are refused."""
 
-    type: str = Field(description="urn:tuneyard:error: and the title; the same for the same kind of error.")
+    type: str = Field(
+        description="A URN that ends in the title, as urn:chapkit:error:not-found; the same for the same kind of error."
+    )
     title: str
     status: int
     detail: str
     instance: str = Field(description="The path that was asked for.")
     request_id: str = Field(description="As in X-Request-ID, and in the server's log.")
-    error: str = Field(description="The same as `detail`.")
+    error: str | dict[str, Any] = Field(
+        description="The same as `detail`; an object where clients of another system read one."
+    )
     errors: list[FieldProblem] | None = None
+    nearest: list[Endpoint] | None = Field(
+        None, description="Where there is no such path: those most like it."
+    )
 
 
 class Health(Shape):

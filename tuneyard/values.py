@@ -70,6 +70,11 @@ def _as_utc(value: datetime) -> datetime:
         raise ValueError("not a time between the years 1 and 9999 in UTC") from None
 
 
+def is_client_id(text: str) -> bool:
+    """Whether it can be somebody's id of something."""
+    return re.fullmatch(CLIENT_ID[1:-1], text) is not None
+
+
 @dataclass(frozen=True)
 class ShownAs:
     """An annotation: the API's description shows another type. What is sent is checked elsewhere."""
@@ -96,6 +101,7 @@ _GRACE = "|".join(
     )
 )
 # Refused besides: control characters, and what Windows would take for another drive.
+CLIENT_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 _INNER_PATH = r"^(?![A-Za-z]:)(?!.*(^|/)\.{0,2}(/|$))[^\x00-\x1f\x7f\\]{1,1024}$"
 
 Text = Annotated[str, Field(json_schema_extra={"pattern": NO_NUL})]
@@ -142,7 +148,7 @@ Cell = Annotated[bool | int | float | Text | None, Field(description="A number, 
 Readings = Annotated[dict[str, Reading], Field(json_schema_extra=_TEXT_NAMES)]
 GpuUuid = Annotated[Text, Field(min_length=1, max_length=100)]
 Alias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
-ClientId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+ClientId = Annotated[str, Field(pattern=CLIENT_ID)]
 ArtifactId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,25}$")]
 InnerPath = Annotated[
     str,

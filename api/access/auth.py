@@ -17,6 +17,7 @@ from datetime import timedelta
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, FastAPI, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.responses import Response
@@ -29,6 +30,7 @@ from api.access.permissions import PERMISSIONS
 from api.database import Database
 from api.kept_place import Place
 from api.launches import Launches
+from api.nearest import Endpoint, in_words
 from api.problems import Problem, answer_to, problem_answer
 from api.settings import Settings
 from api.tables import now
@@ -329,10 +331,20 @@ def schemes_of(dependant: Dependant) -> tuple[str, ...] | None:
 
 
 async def unknown_path(request: Request, _: Exception) -> Response:
-    """The answer where nothing is served: who may not come in is not told so."""
+    """The answer where nothing is served, which names what is near; who may not come in is not told so."""
     try:
         door: Door = request.app.state.door
         await door.look_up(find_caller, request, door)
     except Problem as refused:
         return await answer_to(request, refused)
-    return problem_answer(request, 404, f"There is nothing at {request.url.path}: /docs lists what there is")
+    said, found = await run_in_threadpool(_nearest, request)
+    return problem_answer(request, 404, said, members={"nearest": [one._asdict() for one in found]})
+
+
+def _nearest(request: Request) -> tuple[str, list[Endpoint]]:
+    served = [
+        Endpoint(method.upper(), path)
+        for path, methods in request.app.openapi()["paths"].items()
+        for method in methods
+    ]
+    return in_words(request.method, request.url.path, served)

@@ -23,7 +23,7 @@ ROLE_OF = {
     "miner_api_keys": "miner",
     "admin_api_keys": "admin",
     "tuneyard_api_keys": "client",
-    "chapkit_api_keys": "client",  # seed 002's name
+    "chapkit_api_keys": "service",  # seed 002's name
 }
 _Stamp = tuple[int, int, int]
 

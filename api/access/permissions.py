@@ -9,14 +9,14 @@ from collections.abc import Iterable
 
 PERMISSIONS: dict[str, str] = {
     "jobs:read": "See jobs and their state",
-    "jobs:write": "Record, start, pause, resume and cancel jobs",
+    "jobs:write": "Record, start, pause, resume, cancel and delete jobs",
     "jobs:claim": "Run jobs: claim and end them",
     "predictions:write": "Ask models for predictions, and see those that were asked for",
     "metrics:read": "Read training metrics",
     "datasets:read": "See and download data sets",
     "datasets:write": "Record and upload data sets",
     "artifacts:read": "See and download models and reports",
-    "artifacts:write": "Record models and reports",
+    "artifacts:write": "Record and delete models and reports",
     "aliases:write": "Let an alias stand for another model",
     "configs:read": "See the configs that are kept",
     "configs:write": "Keep, change and delete configs",
@@ -117,7 +117,8 @@ ROLES: dict[str, frozenset[str]] = {
     "member": _EVERYTHING - _ADMINISTRATION - _WORK | {"keys:own"},
     "viewer": _READING | {"keys:own"},
     "client": SCOPES["training"] | SCOPES["testing"] | SCOPES["production"],
-    "miner": SCOPES["worker"],
+    "miner": SCOPES["worker"] - {"predictions:write"},  # it answers what clients ask, and asks nothing itself
+    "service": SCOPES["training"] | SCOPES["testing"] | {"artifacts:write"},  # all that seed 002's guide does
 }
 
 

@@ -93,8 +93,16 @@ def undo(caller: Mover, name: AliasName, asked: Undo, database: DatabaseDep) -> 
             raise Problem(409, "Every move of the alias is taken back already")
         if asked.move_id not in (None, last.id):
             raise Problem(409, f"The newest move that stands is {last.id}", field="move_id")
+        if last.from_artifact_id is not None:
+            _demand_there(session, caller, last.from_artifact_id)
         _move(session, caller, alias, last.from_artifact_id, undoes=last.id, reason=asked.reason)
     return ModelAlias.model_validate(alias)
+
+
+def _demand_there(session: Session, caller: Caller, artifact_id: str) -> None:
+    there = owned(tables.Artifact, caller.workspace_id).where(tables.Artifact.id == artifact_id)
+    if session.exec(there).first() is None:
+        raise Problem(409, f"The artifact {artifact_id}, which it stood for, has been deleted")
 
 
 def alias_named(session: Session, caller: Caller, name: str) -> tables.ModelAlias | None:

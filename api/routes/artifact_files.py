@@ -10,23 +10,24 @@ from starlette.responses import Response
 from api import lineage, tables
 from api.access.auth import DatabaseDep, PlaceDep, needs
 from api.access.caller import Caller
-from api.access.owned import Offset, find, is_anothers
+from api.access.owned import KeptId, Offset, is_anothers_job
 from api.database import Database
 from api.downloads import BINARY, TAR, IfRangeHeader, RangeHeader, download_responses, file_answer
 from api.identity import identity_of
 from api.kept_place import Place
 from api.problems import Problem
+from api.routes.artifacts import find_artifact
 from api.tar_layout import tar_of
 from tuneyard.shapes import ArtifactTree, KeptFile, Page
 
-router = APIRouter(prefix="/api/v1/artifacts/{artifact_id}", tags=["artifacts"])
+router = APIRouter(prefix="/api/v1/artifacts/{artifact_id}", tags=["artifacts"], responses={400: {}})
 Reader = Annotated[Caller, needs("artifacts:read")]
 FileLimit = Annotated[int, Query(ge=1, le=1000)]
 
 
 def _find(database: Database, caller: Caller, artifact_id: str) -> tables.Artifact:
     with database.reading() as session:
-        return find(session, tables.Artifact, caller.workspace_id, artifact_id, "Artifact not found")
+        return find_artifact(session, caller, artifact_id)
 
 
 def _files_of(row: tables.Artifact) -> list[KeptFile]:
@@ -35,7 +36,7 @@ def _files_of(row: tables.Artifact) -> list[KeptFile]:
 
 @router.get("/files")
 def list_files(
-    caller: Reader, artifact_id: str, database: DatabaseDep, limit: FileLimit = 1000, offset: Offset = 0
+    caller: Reader, artifact_id: KeptId, database: DatabaseDep, limit: FileLimit = 1000, offset: Offset = 0
 ) -> Page[KeptFile]:
     """What was recorded of each file, by path."""
     files = _files_of(_find(database, caller, artifact_id))
@@ -45,13 +46,13 @@ def list_files(
 @router.get("/$tree")
 def get_tree(
     caller: Reader,
-    artifact_id: str,
+    artifact_id: KeptId,
     database: DatabaseDep,
     root: Annotated[bool, Query(description="Begin at its oldest ancestor.")] = False,
 ) -> ArtifactTree:
     """The artifact with all that was made from it, from generation to generation."""
     with database.reading() as session:
-        row = find(session, tables.Artifact, caller.workspace_id, artifact_id, "Artifact not found")
+        row = find_artifact(session, caller, artifact_id)
         top = lineage.oldest(session, caller.workspace_id, row.id) if root else row.id
         return lineage.tree(session, caller.workspace_id, top)
 
@@ -60,7 +61,7 @@ def get_tree(
 @router.head("/$download", include_in_schema=False)
 def download_artifact(
     caller: Reader,
-    artifact_id: str,
+    artifact_id: KeptId,
     request: Request,
     database: DatabaseDep,
     place: PlaceDep,
@@ -96,5 +97,5 @@ def _demand_own_folder(database: Database, caller: Caller, place: Place, row: ta
     through that what another's jobs made."""
     owner = place.parts_of(row.uri)[0]
     with database.reading() as session:
-        if is_anothers(session, tables.Job, caller.workspace_id, owner):
+        if is_anothers_job(session, caller.workspace_id, owner):
             raise Problem(409, "It lies in a folder of another's job")

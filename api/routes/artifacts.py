@@ -1,34 +1,50 @@
 """Artifacts: what jobs made, where it lies and what it was made from."""
 
+import json
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Response
+from pydantic import Discriminator, Tag
 from sqlmodel import Session, col
 
 from api import lineage, tables
 from api.access.audit import record_event
-from api.access.auth import DatabaseDep, key_or_token, needs
+from api.access.auth import DatabaseDep, PlaceDep, key_or_token, needs
 from api.access.caller import Caller, JobCaller
-from api.access.owned import Limit, Offset, find, hold_job, owned, page, record
+from api.access.owned import KeptId, Limit, Offset, demand_id, find, hold_job, owned, page, record
+from api.artifact_removal import delete_row, remove_files
 from api.identity import identity_of
+from api.numbered_pages import NumbersDep
 from api.openapi_words import or_again
 from api.problems import Problem
 from api.strict_json import StrictRoute
-from tuneyard.shapes import Artifact, NewArtifact, Page
+from tuneyard.config_words import FORM
+from tuneyard.shapes import Artifact, NewArtifact, NewArtifactData, NumberedPage, Page
 
 router = APIRouter(prefix="/api/v1/artifacts", tags=["artifacts"], route_class=StrictRoute)
+
+
+def _form(body: Any) -> str:
+    is_data = isinstance(body, NewArtifactData) or (isinstance(body, dict) and "data" in body)
+    return FORM + ("data" if is_data else "artifact")
+
+
+Recording = Annotated[
+    Annotated[NewArtifact, Tag(FORM + "artifact")] | Annotated[NewArtifactData, Tag(FORM + "data")],
+    Discriminator(_form),
+]
 
 
 @router.post("", status_code=201, responses=or_again(Artifact) | {404: {}})
 def create_artifact(
     who: Annotated[Caller | JobCaller, key_or_token("artifacts:write")],
-    new: NewArtifact,
+    asked: Recording,
     database: DatabaseDep,
     response: Response,
 ) -> Artifact:
     """Record an artifact; written with a job token, it is that job's. The very same again answers 200."""
-    new = _sound(new)
+    new = _sound(_in_full(asked) if isinstance(asked, NewArtifactData) else asked)
     job_id = who.job_id if isinstance(who, JobCaller) else None
     identity = identity_of([new.model_dump(), job_id])
     same = owned(tables.Artifact, who.workspace_id).where(tables.Artifact.identity == identity)
@@ -38,8 +54,9 @@ def create_artifact(
         said = new.model_dump(exclude={"id"}) | {"identity": identity}
         earlier = _of_earlier_attempt(session, job, new)
         if earlier is not None:
-            _tell_anew(earlier, said)
-            record_event(session, who, "artifact.changed", "artifact", earlier.id, name=earlier.name)
+            if earlier.identity != identity:
+                _tell_anew(earlier, said)
+                record_event(session, who, "artifact.changed", "artifact", earlier.id, name=earlier.name)
             return _again(response, earlier, level)
         key = new.id or _given_for(session, job) or tables.new_id()
         _demand_no_other_job_s(session, who.workspace_id, key, job_id)
@@ -56,6 +73,20 @@ def _again(response: Response, row: tables.Artifact, level: int) -> Artifact:
     return shown(row, level)
 
 
+def _in_full(asked: NewArtifactData) -> NewArtifact:
+    """One that has no files: what is said of it is all that it is."""
+    artifact_id, name = asked.id or tables.new_id(), asked.data.get("name")
+    return NewArtifact(
+        id=artifact_id,
+        kind="predictions" if "predictions" in asked.data else "report",
+        name=name[:255] if isinstance(name, str) and name else artifact_id,
+        uri=f"urn:tuneyard:artifact:{artifact_id}",
+        size_bytes=len(json.dumps(asked.data)),
+        parent_id=asked.parent_id,
+        details=asked.data,
+    )
+
+
 def _of_earlier_attempt(session: Session, job: tables.Job | None, new: NewArtifact) -> tables.Artifact | None:
     """What an earlier attempt at the job recorded under the id that the job was given: a later one makes it again, in
     the same folder, and what was said of it at the time holds no more."""
@@ -64,8 +95,15 @@ def _of_earlier_attempt(session: Session, job: tables.Job | None, new: NewArtifa
     mine = owned(tables.Artifact, job.workspace_id).where(tables.Artifact.job_id == job.id)
     row = session.exec(mine.where(tables.Artifact.id == new.id)).first()
     if row is not None and (row.kind, row.parent_id) != (new.kind, new.parent_id):
-        raise Problem(409, f"The artifact {row.id} stays a {row.kind}, made from what it was made from")
+        _demand_no_children(session, row, new)
     return row
+
+
+def _demand_no_children(session: Session, row: tables.Artifact, new: NewArtifact) -> None:
+    """409 where something was made from it already: it stays what it is then, and no ring comes of its new parent."""
+    children = owned(tables.Artifact, row.workspace_id).where(tables.Artifact.parent_id == row.id)
+    if new.parent_id == row.id or session.exec(children).first():
+        raise Problem(409, f"The artifact {row.id} stays a {row.kind}, made from what it was made from")
 
 
 def _tell_anew(row: tables.Artifact, said: dict[str, Any]) -> None:
@@ -129,30 +167,53 @@ def shown(row: tables.Artifact, level: int) -> Artifact:
     return Artifact.model_validate(row).model_copy(update={"level": level})
 
 
-@router.get("")
+@router.get("", responses={400: {}})
 def list_artifacts(
     caller: Annotated[Caller, needs("artifacts:read")],
     database: DatabaseDep,
+    numbers: NumbersDep,
     limit: Limit = 50,
     offset: Offset = 0,
-) -> Page[Artifact]:
-    """The newest first."""
+) -> Page[Artifact] | NumberedPage[Artifact]:
+    """The newest first, without their content."""
+    if numbers is not None:
+        limit, offset = numbers.size, numbers.offset
     with database.reading() as session:
         query = owned(tables.Artifact, caller.workspace_id).options(lineage.WITHOUT_FILES)
         newest = [col(tables.Artifact.pk).desc()]
-        found = page(session, query, newest, Artifact.model_validate, limit, offset)
+        found = page(session, query, newest, lambda row: shown(row, 0).without_content(), limit, offset)
         levels = lineage.levels(session, caller.workspace_id, [one.id for one in found.items])
     for one in found.items:
         one.level = levels[one.id]
-    return found
+    return found if numbers is None else numbers.of(found, found.items)
 
 
-@router.get("/{artifact_id}")
+def find_artifact(session: Session, caller: Caller, artifact_id: str) -> tables.Artifact:
+    demand_id(artifact_id)
+    return find(session, tables.Artifact, caller.workspace_id, artifact_id, "Artifact not found")
+
+
+@router.get("/{artifact_id}", responses={400: {}})
 def get_artifact(
-    caller: Annotated[Caller, needs("artifacts:read")], artifact_id: str, database: DatabaseDep
+    caller: Annotated[Caller, needs("artifacts:read")], artifact_id: KeptId, database: DatabaseDep
 ) -> Artifact:
     """What it is, where it lies and what it was made from."""
     with database.reading() as session:
-        row = find(session, tables.Artifact, caller.workspace_id, artifact_id, "Artifact not found")
+        row = find_artifact(session, caller, artifact_id)
         level = lineage.levels(session, caller.workspace_id, [row.id])[row.id]
     return shown(row, level)
+
+
+@router.delete("/{artifact_id}", status_code=204, responses={400: {}})
+def delete_artifact(
+    caller: Annotated[Caller, needs("artifacts:write")],
+    artifact_id: KeptId,
+    database: DatabaseDep,
+    place: PlaceDep,
+) -> None:
+    """Only one that no alias stands for, nothing was made from and no job works with. Its files go where they lie in
+    the API's own place and are no other artifact's; copies on other hosts stay."""
+    with database.writing() as session:
+        row = find_artifact(session, caller, artifact_id)
+        files = delete_row(session, caller, row, place)
+    remove_files(place, row.uri, files)

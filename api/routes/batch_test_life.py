@@ -3,13 +3,13 @@
 from typing import Annotated
 
 from fastapi import APIRouter
-from sqlmodel import Session, col, delete
 
 from api import tables
 from api.access.audit import record_event
 from api.access.auth import DatabaseDep, needs
 from api.access.caller import Caller
 from api.access.owned import lock_job
+from api.job_removal import mark_deleted, remove_if_over
 from api.problems import Problem
 from api.routes.batch_tests import Run, find_run, owned_run, shown_test
 from api.routes.jobs import cancel
@@ -21,7 +21,6 @@ router = APIRouter(prefix="/api/v1/batch-tests", tags=["batch tests"], route_cla
 
 Tester = Annotated[Caller, needs("tests:write")]
 Written = Annotated[Run, owned_run("tests:write")]
-_HANGING = (tables.Prediction, tables.TestRun, tables.Metric, tables.JobEvent, tables.JobLog)
 
 
 @router.post("/{job_id}/cancel")
@@ -70,19 +69,14 @@ def delete_tests(database: DatabaseDep, caller: Caller, ids: list[str]) -> list[
     """Delete all of them, or none; what they were.
 
     Raises:
-        Problem: 404 where one is not there; 409 where one has not ended.
+        Problem: 404 where one is not there; 409 where one has not ended, or an alias was moved on what it says.
     """
     with database.writing() as session:
         found = [find_run(session, caller.workspace_id, run_id) for run_id in ids]
         for job, _ in found:
-            _delete(session, lock_job(session, caller.workspace_id, job.id))
-            record_event(session, caller, "test.deleted", "job", job.id, name=job.name)
+            locked = lock_job(session, caller.workspace_id, job.id)
+            if not JobStatus(locked.status).is_final:
+                raise Problem(409, f"A {locked.status} batch test cannot be deleted: cancel it first")
+            mark_deleted(session, caller, locked)
+            remove_if_over(session, locked)
     return found
-
-
-def _delete(session: Session, job: tables.Job) -> None:
-    if not JobStatus(job.status).is_final:
-        raise Problem(409, f"A {job.status} batch test cannot be deleted: cancel it first")
-    for table in _HANGING:
-        session.exec(delete(table).where(col(table.job_pk) == job.pk))
-    session.exec(delete(tables.Job).where(col(tables.Job.pk) == job.pk))

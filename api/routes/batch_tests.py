@@ -8,7 +8,7 @@ from sqlmodel import Session, col, select
 from api import tables
 from api.access.auth import DatabaseDep, needs
 from api.access.caller import Caller, JobCaller
-from api.access.owned import JobId, Limit, Offset, find, hold_job, own_job, page
+from api.access.owned import NOT_DELETED, JobId, Limit, Offset, find, hold_job, own_job, page
 from api.lifecycle import Event
 from api.moves import move
 from api.openapi_words import or_again
@@ -49,12 +49,11 @@ def owned_run(permission: str, scope: str | None = None, missing: str = MISSING)
     return Depends(load)
 
 
-def own_run(
-    job_id: JobId, holder: Annotated[JobCaller, own_job(MISSING)], database: DatabaseDep
-) -> JobCaller:
+def own_run(holder: Annotated[JobCaller, own_job(MISSING)], database: DatabaseDep) -> JobCaller:
     """The run that holds the batch test's token."""
     with database.reading() as session:
-        find_run(session, holder.workspace_id, job_id)
+        if session.get(tables.TestRun, holder.job_pk) is None:
+            raise Problem(404, MISSING)
     return holder
 
 
@@ -114,7 +113,7 @@ def list_tests(
     query = (
         select(tables.Job, tables.TestRun)
         .join(tables.TestRun)
-        .where(tables.Job.workspace_id == caller.workspace_id)
+        .where(tables.Job.workspace_id == caller.workspace_id, NOT_DELETED)
         .where(put_away.is_not(None) if archived else put_away.is_(None))
     )
     sought = ((tables.Job.status, status), (tables.TestRun.suite_id, suite_id), (tables.Job.model, model))

@@ -6,18 +6,20 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from pydantic import Discriminator, Tag
 from sqlalchemy import String, cast, func
-from sqlmodel import col, delete
+from sqlmodel import Session, col, delete
 
 from api import tables
 from api.access.audit import record_event
 from api.access.auth import DatabaseDep, needs
 from api.access.caller import Caller
-from api.access.owned import Limit, Offset, find, owned, page, record
+from api.access.owned import KeptId, Limit, Offset, demand_id, find, owned, page, record
 from api.config_checks import CONFIGS
+from api.numbered_pages import NumbersDep
 from api.openapi_words import or_again
 from api.problems import Problem
 from api.strict_json import StrictRoute
 from tuneyard.config_words import FORM
+from tuneyard.configs import TabularConfig
 from tuneyard.shapes import (
     ConfigKind,
     ConfigTag,
@@ -29,6 +31,7 @@ from tuneyard.shapes import (
     NewPipelineConfig,
     NewPredictConfig,
     NewTabularConfig,
+    NumberedPage,
     Page,
 )
 
@@ -40,8 +43,15 @@ MISSING = "Config not found"
 
 
 def _form(body: Any) -> str:
-    kind = body.get("kind") if isinstance(body, dict) else None
+    kind = body.get("kind", _kind_of(body.get("data"))) if isinstance(body, dict) else None
     return FORM + (kind if kind in ("batch_test", "merge", "pipeline", "tabular", "predict") else "finetune")
+
+
+def _kind_of(data: Any) -> str | None:
+    """Where none is said: a fine-tune has a model; a table's config need not have anything."""
+    if not isinstance(data, dict) or data.get("method", "tabular") != "tabular":
+        return None
+    return "tabular" if data.keys() <= TabularConfig.model_fields.keys() else None
 
 
 Keeping = Annotated[
@@ -77,23 +87,27 @@ def _said(new: Keeping) -> dict[str, Any]:
     return {"kind": new.kind, "name": new.name, "tags": new.tags, "data": data}
 
 
-@router.get("")
+@router.get("", responses={400: {}})
 def list_configs(
     caller: Reader,
     database: DatabaseDep,
+    numbers: NumbersDep,
     kind: ConfigKind | None = None,
     tag: Annotated[ConfigTag | None, Query()] = None,
     limit: Limit = 50,
     offset: Offset = 0,
-) -> Page[KeptConfig]:
+) -> Page[KeptConfig] | NumberedPage[KeptConfig]:
     """The newest first."""
+    if numbers is not None:
+        limit, offset = numbers.size, numbers.offset
     query = owned(tables.Config, caller.workspace_id)
     if kind is not None:
         query = query.where(tables.Config.kind == kind)
     if tag is not None:
         query = query.where(_holds(tag))
     with database.reading() as session:
-        return page(session, query, [col(tables.Config.pk).desc()], KeptConfig.model_validate, limit, offset)
+        found = page(session, query, [col(tables.Config.pk).desc()], KeptConfig.model_validate, limit, offset)
+    return found if numbers is None else numbers.of(found, found.items)
 
 
 def _holds(tag: str) -> Any:
@@ -108,20 +122,23 @@ def read_schema(_: Reader, kind: ConfigKind = "finetune") -> dict[str, Any]:
     return CONFIGS[JobKind(kind)].model_json_schema()
 
 
-@router.get("/{config_id}")
-def get_config(caller: Reader, config_id: str, database: DatabaseDep) -> KeptConfig:
+def find_config(session: Session, caller: Caller, config_id: str) -> tables.Config:
+    demand_id(config_id)
+    return find(session, tables.Config, caller.workspace_id, config_id, MISSING)
+
+
+@router.get("/{config_id}", responses={400: {}})
+def get_config(caller: Reader, config_id: KeptId, database: DatabaseDep) -> KeptConfig:
     """As it was given, whichever its kind."""
     with database.reading() as session:
-        return KeptConfig.model_validate(
-            find(session, tables.Config, caller.workspace_id, config_id, MISSING)
-        )
+        return KeptConfig.model_validate(find_config(session, caller, config_id))
 
 
-@router.put("/{config_id}")
-def replace_config(caller: Writer, config_id: str, new: Keeping, database: DatabaseDep) -> KeptConfig:
+@router.put("/{config_id}", responses={400: {}})
+def replace_config(caller: Writer, config_id: KeptId, new: Keeping, database: DatabaseDep) -> KeptConfig:
     """All of it anew; what has been asked for with it before stays as it was."""
     with database.writing() as session:
-        row = find(session, tables.Config, caller.workspace_id, config_id, MISSING)
+        row = find_config(session, caller, config_id)
         if new.id not in (None, row.id):
             raise Problem(422, "the id of a config does not change", field="id")
         for name, value in _said(new).items():
@@ -131,11 +148,11 @@ def replace_config(caller: Writer, config_id: str, new: Keeping, database: Datab
     return KeptConfig.model_validate(row)
 
 
-@router.delete("/{config_id}", status_code=204)
-def delete_config(caller: Writer, config_id: str, database: DatabaseDep) -> None:
+@router.delete("/{config_id}", status_code=204, responses={400: {}})
+def delete_config(caller: Writer, config_id: KeptId, database: DatabaseDep) -> None:
     """Jobs that were asked for with it keep what it said then."""
     with database.writing() as session:
-        row = find(session, tables.Config, caller.workspace_id, config_id, MISSING)
+        row = find_config(session, caller, config_id)
         session.exec(delete(tables.ConfigArtifact).where(col(tables.ConfigArtifact.config_pk) == row.pk))
         session.delete(row)
         record_event(session, caller, "config.deleted", "config", row.id, name=row.name)

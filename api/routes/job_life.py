@@ -10,8 +10,18 @@ from api.access.audit import record_event
 from api.access.auth import DatabaseDep, LaunchesDep, needs
 from api.access.caller import Caller, JobCaller
 from api.access.owned import hold_job, lock_job, own_job, owned_job
-from api.job_ends import close_lost, is_run_of, is_silent, silent_for, silent_jobs
+from api.job_ends import (
+    ask_cancel,
+    close_lost,
+    end_overdue,
+    is_run_of,
+    is_silent,
+    overdue_jobs,
+    silent_for,
+    silent_jobs,
+)
 from api.job_history import note
+from api.job_removal import mark_deleted, remove_if_over
 from api.job_starts import awaiting_run, start_awaited
 from api.lifecycle import Event
 from api.moves import move
@@ -80,6 +90,22 @@ def pause(database: DatabaseDep, caller: Caller, found: tables.Job) -> tables.Jo
     return job
 
 
+@router.delete("/{job_id}", status_code=204)
+def delete_job(
+    caller: Annotated[Caller, needs("jobs:write")],
+    found: Annotated[tables.Job, owned_job("jobs:write")],
+    database: DatabaseDep,
+) -> None:
+    """Gone for every reader at once, with all that was reported of it; what it made stays. Where a run is at work on
+    it, that hears `cancelling` and stops."""
+    with database.writing() as session:
+        job = lock_job(session, found.workspace_id, found.id)
+        mark_deleted(session, caller, job)
+        if not JobStatus(job.status).is_final:
+            ask_cancel(session, caller, job)
+        remove_if_over(session, job)
+
+
 @router.post("/{job_id}/resume")
 def resume_job(
     caller: Annotated[Caller, needs("jobs:write")],
@@ -104,13 +130,15 @@ def close_lost_jobs(
 ) -> list[Job]:
     """Close the jobs whose runs are dead; what may be started again is `pending`, with a new `run_key`.
 
-    Looking for silence, the answer also holds what else awaits a run. Of both, those without a `flow_run_id` are the
-    caller's to start, with the `run_key` as the run's idempotency key. Safe to be asked by several at once, and again.
+    Looking for silence, those that no run took in time are closed too, and the answer also holds what else awaits a
+    run. Of all of them, those without a `flow_run_id` are the caller's to start, with the `run_key` as the run's
+    idempotency key. Safe to be asked by several at once, and again.
     """
     asked = asked or CloseLost()
     closed = [job for run in asked.runs if (job := _close_named(database, caller, run))]
     if asked.silent_seconds is not None:
         closed += _close_silent(database, caller, timedelta(seconds=asked.silent_seconds))
+        closed += _close_overdue(database, caller)
     awaiting = [job for job in closed if job.status == JobStatus.PENDING]
     if asked.silent_seconds is not None:
         with database.reading() as session:
@@ -123,7 +151,7 @@ def close_lost_jobs(
 def _close_named(database: DatabaseDep, caller: Caller, run: LostRun) -> tables.Job | None:
     """The job of a run that is known to be dead; None where it is not that run's any more."""
     with database.writing() as session:
-        job = lock_job(session, caller.workspace_id, run.job_id)
+        job = lock_job(session, caller.workspace_id, run.job_id, also_deleted=True)
         if not is_run_of(job, run):
             return None
         close_lost(session, caller, job, run.reason, handed_back=run.handed_back)
@@ -136,12 +164,18 @@ def _close_silent(database: DatabaseDep, caller: Caller, silence: timedelta) -> 
     closed = []
     for found in silent:
         with database.writing() as session:
-            job = lock_job(session, caller.workspace_id, found.id)
+            job = lock_job(session, caller.workspace_id, found.id, also_deleted=True)
             if is_silent(job, silence):  # no sign of life, and no other caller, came between
                 reason = f"no sign of life for {int(silent_for(job).total_seconds())} s"
                 close_lost(session, caller, job, reason)
                 closed.append(job)
     return closed
+
+
+def _close_overdue(database: DatabaseDep, caller: Caller) -> list[tables.Job]:
+    with database.reading() as session:
+        overdue = overdue_jobs(session, caller.workspace_id)
+    return [end_overdue(database, caller, job) for job in overdue]
 
 
 @router.post("/{job_id}/launched")

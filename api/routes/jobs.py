@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -28,11 +28,13 @@ from api.access.owned import (
     record,
 )
 from api.access.pepper import Pepper
-from api.job_ends import apply_end
+from api.askers import AskedJob, listed, words_of
+from api.job_ends import EXPIRED, apply_end, ask_cancel, end_overdue
 from api.job_history import note
 from api.job_rows import explained, find_job, jobs_page
 from api.lifecycle import Event
 from api.moves import await_run, begin_attempt, move
+from api.numbered_pages import NumbersDep
 from api.openapi_words import or_again
 from api.operation_log import OperationLogDep
 from api.problems import Problem
@@ -49,6 +51,7 @@ from tuneyard.shapes import (
     JobKind,
     JobStatus,
     NewJob,
+    NumberedPage,
     Page,
 )
 
@@ -138,19 +141,29 @@ def _test_run(session: Session, job: tables.Job) -> tables.TestRun:
     return tables.TestRun(job_pk=job.pk, workspace_id=job.workspace_id, suite=suite, suite_id=suite_id)
 
 
-@router.get("", response_model=Page[Job])
+@router.get("", response_model=Page[Job] | NumberedPage[AskedJob] | list[AskedJob], responses={400: {}})
 def list_jobs(
+    request: Request,
     caller: Annotated[Caller, needs("jobs:read")],
     database: DatabaseDep,
+    numbers: NumbersDep,
     status: StatusFilter | None = None,
+    status_filter: Annotated[StatusFilter | None, Query(description="Of the newest 1000.")] = None,
     kind: JobKind | None = None,
     flow_run_id: RunId | None = None,
     limit: Annotated[int, Query(ge=1, le=MOST_JOBS)] = 50,
     offset: Offset = 0,
-) -> Response:
-    """The newest first."""
-    wanted = {"status": status, "kind": kind, "flow_run_id": flow_run_id}
-    return _json(jobs_page(database, caller.workspace_id, limit, offset, **wanted))
+) -> Any:
+    """The newest first. `page` and `size`, or `status_filter` alone, are answered as seed 002's clients read it."""
+    wanted = {"status": status or status_filter, "kind": kind, "flow_run_id": flow_run_id}
+    if numbers is not None:
+        limit, offset = numbers.size, numbers.offset
+    elif status_filter is not None:
+        limit, offset = MOST_JOBS, 0
+    found = jobs_page(database, caller.workspace_id, limit, offset, **wanted)
+    if numbers is None and status_filter is None:
+        return _json(found)
+    return listed(request, Page[Job].model_validate_json(found), numbers, bare=status_filter is not None)
 
 
 def jobs_of(
@@ -167,7 +180,7 @@ def _json(content: bytes) -> Response:
     return Response(content, media_type="application/json")
 
 
-@router.get("/{job_id}", response_model=Job)
+@router.get("/{job_id}", response_model=Job | AskedJob)
 async def get_job(
     request: Request,
     job_id: JobId,
@@ -178,9 +191,17 @@ async def get_job(
     job = await door.look_up(find_job, door.database, caller.workspace_id, job_id)
     if job["kind"] != JobKind.PREDICT and "jobs:read" not in caller.permissions:
         raise Problem(404, "Job not found")
-    if job["status"] in WAITING:
-        return _json(await run_in_threadpool(explained, door.database, job, caller.workspace_id))
-    return _json(explained(door.database, job, caller.workspace_id))
+    waits = job["status"] in WAITING
+    shown = (
+        await run_in_threadpool(explained, door.database, job, caller.workspace_id)
+        if waits
+        else explained(door.database, job, caller.workspace_id)
+    )
+    if b'"dialect":' in shown:
+        read = Job.model_validate_json(shown)
+        if words := words_of(request, read.labels):
+            shown = words.shown(read).model_dump_json().encode()
+    return _json(shown)
 
 
 @router.post("/{job_id}/claim")
@@ -192,6 +213,9 @@ def claim_job(
     pepper: PepperDep,
 ) -> Claimed:
     """Take the job for a run. The token in the answer is shown once; the one before it is dead from now on."""
+    ended = end_overdue(database, caller, found)
+    if ended.end_asked == EXPIRED:
+        raise Problem(409, ended.error or EXPIRED)
     with database.writing() as session:
         job = lock_job(session, found.workspace_id, found.id)
         token = take(session, caller, job, claim, pepper)
@@ -257,12 +281,7 @@ def cancel_job(
 def cancel(database: DatabaseDep, caller: Caller, found: tables.Job) -> tables.Job:
     with database.writing() as session:
         job = lock_job(session, found.workspace_id, found.id)
-        before = job.status
-        move(job, Event.CANCEL)
-        if job.status != before:
-            kind = JobEventKind.ENDED if job.status == JobStatus.CANCELLED else JobEventKind.CANCEL_ASKED
-            note(session, job, kind, f"Cancelled by {caller.name}", status=job.status)
-            record_event(session, caller, "job.cancelled", "job", job.id, status=job.status)
+        ask_cancel(session, caller, job)
     return job
 
 

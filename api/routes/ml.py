@@ -8,6 +8,7 @@ from api import tables
 from api.access.auth import DatabaseDep, LaunchesDep, SettingsDep, needs
 from api.access.caller import Caller
 from api.access.owned import owned
+from api.askers import SEED_002
 from api.config_checks import (
     ARTIFACT,
     CONFIGS,
@@ -65,7 +66,9 @@ def train(
     Rows in `data` are kept as a data set, and take the place of the config's own. Where Prefect cannot run it, no job
     stays open.
     """
-    job, is_new = start_training(database, settings, launches, operations, caller, asked)
+    by_rows = asked.config_id is not None and asked.data is not None
+    labels = {"dialect": SEED_002} if by_rows else None
+    job, is_new = start_training(database, settings, launches, operations, caller, asked, labels)
     if not is_new:
         response.status_code = 200
     return started(job, "Training job submitted", model=job.artifact_id)

@@ -9,6 +9,7 @@ from api import tables
 from api.access.auth import DatabaseDep, LaunchesDep, SettingsDep, needs
 from api.access.caller import Caller
 from api.access.owned import owned
+from api.askers import SEED_002
 from api.config_checks import ALIAS, ARTIFACT, DATASET, MODELS, demand_known, kept_config
 from api.database import Database
 from api.given_rows import demand_even, keep_rows, unknown
@@ -58,7 +59,11 @@ def predict(
     if "jobs:write" not in caller.permissions:
         _demand_kept(config)
     new = new_prediction(
-        config, name=asked.name, job_id=asked.id, config_id=getattr(asked, "config_id", None)
+        config,
+        name=asked.name,
+        job_id=asked.id,
+        config_id=getattr(asked, "config_id", None),
+        labels={"dialect": SEED_002} if isinstance(asked, PredictRows) else None,
     )
     job, is_new = start_prediction(database, launches, operations, caller, new)
     if not is_new:
