@@ -158,6 +158,8 @@ def inside(reader: Reader, stack: Stack) -> Reader:
     return reader
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_the_first_page_can_be_typed_as_it_stands(reader: Reader) -> None:
     reader.reads("docs/start.md")
 
