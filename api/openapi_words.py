@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from api.access.auth import SCHEMES, schemes_of
 from api.access.permissions import COARSE, PERMISSIONS, SCOPES, SETS
+from api.openapi_examples import add_examples
 from tuneyard.shapes import Problem
 
 REFUSALS = {
@@ -31,6 +32,23 @@ REFUSALS = {
     507: "The API's host has no room left for it.",
 }
 SCHEMAS = "#/components/schemas/"
+SUMMARY = "Fine-tune, batch-test and watch language models. Send a key as `X-API-Key`."
+TAGS = {
+    "ml": "Ask for work: a fine-tune, a merge, a batch test, or all of them with a promotion at the end.",
+    "jobs": "What is run: its state, what happened to it, what it says; pause, resume, cancel.",
+    "metrics": "What a run reports by step, in and out.",
+    "batch tests": "Answers and scores; which of two models is better.",
+    "test suites": "Prompts and what is expected of them, by version.",
+    "datasets": "Rows to train on, by version.",
+    "artifacts": "Models and what else jobs made, with what they were made from.",
+    "aliases": "Names that stand for models, and move on evidence.",
+    "configs": "Configs that are kept, to be used again.",
+    "gpus": "Hosts and their cards.",
+    "keys": "API keys.",
+    "people": "Log-ins, people and what they may do.",
+    "audit": "Who did what.",
+    "system": "Whether it is well, and what it counts.",
+}
 # For a route whose signature takes any body, or none, so that it can refuse with 400 in words of its own.
 OWN_WORDS: dict[str, Any] = {"responses": {400: {}}, "openapi_extra": {"requestBody": {"required": True}}}
 
@@ -52,7 +70,8 @@ def describe(app: FastAPI) -> None:
 
 
 def _description(app: FastAPI) -> dict[str, Any]:
-    document = get_openapi(title=app.title, version=app.version, routes=app.routes)
+    document = get_openapi(title=app.title, version=app.version, routes=app.routes, summary=SUMMARY)
+    document["tags"] = [{"name": name, "description": text} for name, text in TAGS.items()]
     components = document["components"]
     schemas = components["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own; ours are problems
@@ -66,9 +85,11 @@ def _description(app: FastAPI) -> dict[str, Any]:
         for method, operation in operations.items():
             _add_refusals(path, method, operation)
             _leave_null_out(operation)
+            operation["summary"] = operation["summary"].capitalize()
     _name_permissions(schemas)
     _join_config_fields(schemas["FinetuneConfig"])
     _join_config_fields(schemas["FinetuneFields"])
+    add_examples(schemas)
     return document
 
 

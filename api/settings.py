@@ -1,10 +1,16 @@
 """What the API reads from its environment, and what it keeps on disk."""
 
+import os
 from pathlib import Path
 from typing import Literal
 
 from pydantic import ByteSize, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+)
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -12,8 +18,9 @@ from tuneyard.errors import BadInput
 
 
 class Settings(BaseSettings):
-    """Read from the environment, else from `.env` in the working directory; an empty variable counts as absent.
-    No repr shows a password, a key or the pepper."""
+    """Read from the environment, else from `.env` in the working directory, else from TUNEYARD_SECRETS_DIR: a folder
+    of files, each with one setting's name and value, as containers are given their secrets. An empty variable counts
+    as absent. No repr shows a password, a key or the pepper."""
 
     model_config = SettingsConfigDict(env_ignore_empty=True, env_file=".env", extra="ignore")
 
@@ -69,6 +76,19 @@ class Settings(BaseSettings):
         None, description="Where jobs are run; none: this API starts no runs."
     )
     prefect_api_auth_string: SecretStr | None = None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        folder = os.environ.get("TUNEYARD_SECRETS_DIR") or None
+        files = SecretsSettingsSource(settings_cls, secrets_dir=folder)
+        return init_settings, env_settings, dotenv_settings, files
 
     @property
     def home(self) -> Path:

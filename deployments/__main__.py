@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 import httpx
+import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     FlowFilter,
@@ -60,10 +61,7 @@ def main(context: click.Context, jobs_at_once: int) -> None:
     _prefect("block", "register", "-m", "blocks.credentials")
     click.echo("Block types Tuneyard credentials and Endpoint credentials: registered.")
     _prefect("--no-prompt", "deploy", "--all")
-    click.echo(
-        "Deployments, each called gpu: finetune, batch-test, tabular, predict, merge, pipeline, check, "
-        "collect-metrics, close-lost-jobs."
-    )
+    click.echo(f"Deployments: {', '.join(_deployments())}.")
     click.echo(advice)
 
 
@@ -162,6 +160,13 @@ def _key_advice(prefect: SyncPrefectClient) -> str:
     except ObjectNotFound:
         return "No service key is stored yet: python -m deployments store-key --api-url URL < service.key"
     return f"Service key: in the block {BLOCK!r}."
+
+
+def _deployments() -> list[str]:
+    """As Prefect calls them."""
+    written = yaml.safe_load((REPOSITORY / "prefect.yaml").read_text())["deployments"]
+    flows = (one["entrypoint"].partition(":")[2].replace("_", "-") for one in written)
+    return [f"{flow}/{one['name']}" for flow, one in zip(flows, written, strict=True)]
 
 
 def _require_prefect() -> None:

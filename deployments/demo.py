@@ -141,8 +141,12 @@ def _table(job: Job, points: list[MetricRow], before: BatchTest, after: BatchTes
   minutes           {{minutes:.1f}}
 
   The model lies in {job.result["model_dir"]}
-  Where to look next: `make up` shows these runs in the Prefect UI and by the API;
-  then `tuneyard jobs show {job.id}`, `tuneyard metrics {job.id}`, `tuneyard tests show {after.id}`.
+  Where to look next: `make up` shows these runs in the Prefect UI and by the API; then, in another terminal,
+    . .tuneyard/env
+    tuneyard jobs show {job.id}
+    tuneyard metrics {job.id}
+    tuneyard tests show {after.id}
+  docs/start.md goes on from here.
 """
 
 

@@ -27,7 +27,7 @@ def main(api_port: int, prefect_port: int) -> None:
     click.echo(f"Starting in {home()} (about half a minute) …")
     try:
         with running_stack(home(), api_port, prefect_port) as stack:
-            click.echo(_welcome(stack, _write_env(stack)))
+            click.echo(_welcome(stack, write_env(stack)))
             _watch(stack)
     except StartFailed as problem:
         raise click.ClickException(str(problem)) from None
@@ -35,7 +35,7 @@ def main(api_port: int, prefect_port: int) -> None:
         click.echo("Stopped.")
 
 
-def _write_env(stack: Stack) -> Path:
+def write_env(stack: Stack) -> Path:
     """What another terminal needs, to be sourced; it names the key's file and holds no key."""
     names = ("TUNEYARD_HOME", "TUNEYARD_API_URL", "PREFECT_HOME", "PREFECT_API_URL")
     lines = [f'export {name}="{stack.environment[name]}"' for name in names]
@@ -56,12 +56,13 @@ def _welcome(stack: Stack, env: Path) -> str:
 
 In another terminal, from {REPOSITORY}:
 
-  . {shown}
-  prefect deployment run finetune/gpu --params - < examples/dates/finetune.json
-  tuneyard jobs list          (then: tuneyard jobs watch JOB)
-  curl -H "X-API-Key: $(cat $TUNEYARD_API_KEY_FILE)" {stack.api_url}/api/training/local/jobs
+  . {shown}                                       # where all of this is
+  tuneyard train examples/dates/finetune.json --watch    # fine-tunes a small model: minutes on a CPU
+  tuneyard jobs list                                     # its id, then: tuneyard jobs show ID
+  prefect deployment run batch-test/gpu --params - < examples/dates/batch_test.json
+  curl -sH "X-API-Key: $(cat $TUNEYARD_API_KEY_FILE)" {stack.api_url}/api/v1/jobs
 
-Ctrl-C stops it all."""
+docs/start.md goes on from here. Ctrl-C stops it all; what was kept is there at the next start."""
 
 
 def _watch(stack: Stack) -> None:

@@ -72,7 +72,15 @@ Example: tuneyard jobs list --status running
 )
 @click.version_option(__version__, prog_name="tuneyard")
 def cli(api_url: str | None, patience: float) -> None:  # `connect` reads them from the context
-    """Start fine-tunes; look at them, at batch tests and GPUs; manage API keys and people."""
+    """Start fine-tunes; look at them, at batch tests and GPUs; manage API keys and people.
+
+    \b
+    At first:
+      tuneyard auth login                  once, with a key that an admin made
+      tuneyard check config.yaml           what is wrong with a fine-tune's config
+      tuneyard train config.yaml --watch   runs it and shows how it goes
+      tuneyard jobs list                   what there is; COMMAND --help has examples
+    """
 
 
 for command in (

@@ -18,7 +18,10 @@ from tuneyard.shapes import JobStatus
 from tuneyard.train_commands import watch_option
 
 
-@click.command(epilog=example("pipeline examples/dates/pipeline.json --watch"))
+@click.command(
+    short_help="Fine-tune, test and promote a model.",
+    epilog=example("pipeline examples/dates/pipeline.json --watch"),
+)
 @click.argument(
     "config_file",
     metavar="[CONFIG]",

@@ -21,7 +21,10 @@ from tuneyard.shapes import Artifact, JobStatus, Started
 from tuneyard.train_commands import written_in
 
 
-@click.command(epilog=example('predict --model artifact:01KA1B2C3D4E5F6G7H8J9K0MNP --prompt "Hello" --watch'))
+@click.command(
+    short_help="Ask a model.",
+    epilog=example('predict --model artifact:01KA1B2C3D4E5F6G7H8J9K0MNP --prompt "Hello" --watch'),
+)
 @click.argument(
     "config_file",
     metavar="[CONFIG]",

@@ -35,7 +35,10 @@ _id = click.argument("test_id", metavar="ID")
 _ids = click.argument("test_ids", metavar="ID...", nargs=-1, required=True)
 
 
-@click.command(epilog=example("test --model artifact:01KA1B2C3D4E5F6G7H8J9K0MNP --suite suite.jsonl --watch"))
+@click.command(
+    short_help="Batch-test a model.",
+    epilog=example("test --model artifact:01KA1B2C3D4E5F6G7H8J9K0MNP --suite suite.jsonl --watch"),
+)
 @click.argument(
     "config_file",
     metavar="[CONFIG]",

@@ -31,7 +31,10 @@ watch_option = click.option(
 )
 
 
-@click.command(epilog=example("train examples/dates/finetune.json --set epochs=2 --watch"))
+@click.command(
+    short_help="Fine-tune a model.",
+    epilog=example("train examples/dates/finetune.json --set epochs=2 --watch"),
+)
 @click.argument(
     "config_file",
     metavar="[CONFIG]",
@@ -91,7 +94,10 @@ def written_in(
     return Written(f"config {kept.id}", changes_in(changes, data), {})
 
 
-@click.command(epilog=example("merge 01KA1B2C3D4E5F6G7H8J9K0MNP --watch"))
+@click.command(
+    short_help="Add an adapter into its base model.",
+    epilog=example("merge 01KA1B2C3D4E5F6G7H8J9K0MNP --watch"),
+)
 @click.argument("artifact", metavar="ARTIFACT")
 @click.option("--name", help="What to call the job and the model; default: the adapter's name.")
 @watch_option
@@ -114,7 +120,9 @@ def _started(job: Job, watching: bool, as_json: bool) -> None:
         click.echo(f"Follow it with: tuneyard jobs watch {job.id}", err=True)
 
 
-@click.command(epilog=example("check examples/dates/finetune.json --run"))
+@click.command(
+    short_help="Say what is wrong with a config.", epilog=example("check examples/dates/finetune.json --run")
+)
 @config_file
 @click.option("--kind", type=click.Choice(get_args(CheckedKind)), help="Default: what its fields say.")
 @changes_option

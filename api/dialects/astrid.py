@@ -134,6 +134,7 @@ def list_datasets(caller: DataReader, database: DatabaseDep, limit: Limit = 100,
 
 @router.get("/training/datasets/{dataset_id}")
 def get_dataset(caller: DataReader, dataset_id: str, database: DatabaseDep) -> Open:
+    """A data set as that service words it."""
     return enveloped(_training_data(data_sets.get_dataset(caller, dataset_id, database)))
 
 

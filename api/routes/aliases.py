@@ -39,6 +39,7 @@ def list_aliases(
 
 @router.get("/{name}")
 def get_alias(caller: Reader, name: AliasName, database: DatabaseDep) -> ModelAlias:
+    """What the name stands for now."""
     with database.reading() as session:
         return ModelAlias.model_validate(_named(session, caller, name))
 

@@ -138,6 +138,7 @@ def permission_sets(_: AnyCaller) -> PermissionSets:
 
 @router.get("/{key_id:key_id}")
 def get_key(caller: KeyHolder, key_id: KeyId, door: DoorDep) -> ApiKey:
+    """What the key may do, its use and its end; never the key itself."""
     door.usage.flush()
     with door.database.reading() as session:
         row = session.exec(own_keys(caller, "keys:read").where(tables.ApiKey.id == key_id)).first()

@@ -197,6 +197,7 @@ def find_artifact(session: Session, caller: Caller, artifact_id: str) -> tables.
 def get_artifact(
     caller: Annotated[Caller, needs("artifacts:read")], artifact_id: KeptId, database: DatabaseDep
 ) -> Artifact:
+    """What it is, where it lies and what it was made from."""
     with database.reading() as session:
         row = find_artifact(session, caller, artifact_id)
         level = lineage.levels(session, caller.workspace_id, [row.id])[row.id]

@@ -38,6 +38,7 @@ def archive_test(caller: Tester, run: Written, database: DatabaseDep) -> BatchTe
 
 @router.post("/{job_id}/restore")
 def restore_test(caller: Tester, run: Written, database: DatabaseDep) -> BatchTest:
+    """Take an archived batch test back into the lists."""
     return shown_test(put_away(database, caller, [run[0].id], away=False)[0])
 
 

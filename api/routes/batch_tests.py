@@ -126,6 +126,7 @@ def list_tests(
 
 @router.get("/{job_id}")
 def get_test(run: Annotated[Run, owned_run("tests:read")]) -> BatchTest:
+    """A batch test; its answers are under `predictions`."""
     return shown_test(run)
 
 

@@ -129,6 +129,7 @@ def find_config(session: Session, caller: Caller, config_id: str) -> tables.Conf
 
 @router.get("/{config_id}", responses={400: {}})
 def get_config(caller: Reader, config_id: KeptId, database: DatabaseDep) -> KeptConfig:
+    """As it was given, whichever its kind."""
     with database.reading() as session:
         return KeptConfig.model_validate(find_config(session, caller, config_id))
 

@@ -61,6 +61,7 @@ def list_datasets(
 def get_dataset(
     caller: Annotated[Caller, needs("datasets:read")], dataset_id: str, database: DatabaseDep
 ) -> Dataset:
+    """One version of a data set."""
     with database.reading() as session:
         row = find(session, tables.Dataset, caller.workspace_id, dataset_id, "Data set not found")
     return Dataset.model_validate(row)

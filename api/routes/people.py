@@ -57,6 +57,7 @@ def create_user(caller: Writer, new: NewUser, database: DatabaseDep) -> CreatedU
 
 @router.get("/{user_id}")
 def get_user(caller: Reader, user_id: UserId, database: DatabaseDep) -> User:
+    """A person, by id or name."""
     with database.reading() as session:
         row = _found(session, caller, user_id)
     return shown(row, caller.workspace_name)

@@ -115,6 +115,7 @@ def _without_prompts(row: tables.TestSuite) -> Suite:
 
 @router.get("/{suite_id}")
 def get_suite(caller: Annotated[Caller, needs("suites:read")], suite_id: str, database: DatabaseDep) -> Suite:
+    """One version of a suite, with its prompts."""
     with database.reading() as session:
         row = find(session, tables.TestSuite, caller.workspace_id, suite_id, MISSING)
     return Suite.model_validate(row)

@@ -135,6 +135,7 @@ def read_history(
 
 @router.get("/{job_id}")
 def read_job(job: Submitted) -> Submission:
+    """A submission, and how far it is."""
     return submission(job)
 
 

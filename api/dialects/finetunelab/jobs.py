@@ -106,6 +106,7 @@ def list_jobs(
 
 @router.get("/api/training/local/{job_id}/status")
 def read_status(job: TrainingJob, database: DatabaseDep) -> Open:
+    """A job as that platform words it."""
     with database.reading() as session:
         return status_of(job, newest(session, job, LOSSES_IN_TREND))
 

@@ -159,11 +159,13 @@ def list_files(
 
 @router.get("/{file_id}")
 def retrieve_file(file: File) -> Open:
+    """What a file is called and holds."""
     return file_in_words(file)
 
 
 @router.get("/{file_id}/content", response_class=Response, responses=download_responses(BINARY))
 def read_file(file: File, request: Request, settings: SettingsDep) -> Response:
+    """The file as it was uploaded."""
     return content_of(request, settings, file)
 
 

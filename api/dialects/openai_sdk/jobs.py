@@ -127,6 +127,7 @@ def _shown(session: Session, caller: Caller, job: tables.Job) -> Open:
 
 @router.get("/{job_id}")
 def retrieve_job(caller: Reader, job: ReadJob, database: DatabaseDep) -> Open:
+    """A fine-tune in OpenAI's words."""
     with database.reading() as session:
         return _shown(session, caller, job)
 
