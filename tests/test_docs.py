@@ -106,13 +106,10 @@ def test_every_file_and_every_page_that_is_linked_to_is_there(page: Path) -> Non
             assert kept or (REPOSITORY / name).exists(), f"{page.name} names {name}"
     for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", page.read_text()):
         linked = page.parent / target if target else page
-        assert linked.exists() or linked.name in WRITTEN_BY_OTHERS, f"{page.name} links to {target}"
+        assert linked.exists(), f"{page.name} links to {target}"
         titles = re.findall(r"^#+ (.*)$", linked.read_text(), re.M) if anchor else []
         anchors = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
         assert not anchor or anchor in anchors, f"{page.name} links to {target}#{anchor}"
-
-
-WRITTEN_BY_OTHERS = {"clients.md"}  # until it is there
 
 
 def served_paths(app: FastAPI) -> list[re.Pattern[str]]:

@@ -56,8 +56,6 @@ def predict(
         if isinstance(asked, PredictRows)
         else asked.config or _kept(database, caller, asked.config_id or "")
     )
-    if "jobs:write" not in caller.permissions:
-        _demand_kept(config)
     new = new_prediction(
         config,
         name=asked.name,
@@ -109,10 +107,14 @@ def start_prediction(
     """The prediction that is asked for, with its run, and whether it is new.
 
     Raises:
-        Problem: 422 by field for what the record does not have; else as `launch`.
+        Problem: 403 for who may only predict and names what lies elsewhere; 422 by field for what the record does not
+            have; else as `launch`.
     """
+    config = PredictConfig.model_validate(new.config)
+    if "jobs:write" not in caller.permissions:
+        _demand_kept(config)
     with database.reading() as session:
-        demand_known(session, caller.workspace_id, PredictConfig.model_validate(new.config))
+        demand_known(session, caller.workspace_id, config)
     return launch(database, launches, operations, caller, new)
 
 
