@@ -252,7 +252,11 @@ def test_a_refused_key_reads_the_coordinator_s_words(ask: Ask) -> None:
     assert answer.json()["error"] == "Invalid API key"
 
 
-def test_a_key_for_production_may_ask_and_a_miner_s_may_not(ask: Ask, yard: Office) -> None:
-    assert ask("POST", json=ASKED, key=yard.key("production")).status_code == 201
+def test_a_key_for_production_may_ask_what_is_kept_and_a_miner_s_may_not(ask: Ask, yard: Office) -> None:
+    key = yard.key("production")
+    assert ask("POST", json=ASKED, key=key).status_code == 403  # a hub id: the host would have to fetch it
+    made = {"name": "m", "uri": "/m", "size_bytes": 1}
+    kept = yard.call("POST", "/api/v1/artifacts", yard.key("worker"), json=made).json()["id"]
+    assert ask("POST", json={"prompt": "When?", "model": kept}, key=key).status_code == 201
     assert "predictions:write" not in ROLES["miner"]
     assert ask("POST", json=ASKED, key=yard.key("monitoring")).status_code == 403
