@@ -8,15 +8,19 @@ async for piece in form.content():    its bytes; when they are over, `form.field
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from email import message_from_string
-from email.message import Message
+from typing import TYPE_CHECKING
 
+from python_multipart import MultipartParser
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect
 
 from api.problems import Problem
 
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
+
 FILE = "file"
-LONGEST_HEADERS = 16 * 2**10
 LONGEST_FIELDS = 64 * 2**10
 
 
@@ -34,9 +38,13 @@ class Form:
     """
 
     def __init__(self, body: AsyncIterator[bytes], content_type: str) -> None:
+        kind, options = parse_options_header(content_type)
+        boundary = options.get(b"boundary")
+        if kind != b"multipart/form-data" or not boundary:
+            raise Problem(400, "the body must be multipart/form-data with a boundary")
         self.fields: dict[str, str] = {}
         self._raw: dict[str, bytes] = {}
-        self._pieces = _pieces(body, _boundary(content_type))
+        self._pieces = _pieces(body, boundary)
         self._first = b""
 
     async def until_file(self) -> str:
@@ -69,47 +77,66 @@ class Form:
         self.fields[part.name] = self._raw[part.name].decode(errors="replace")
 
 
-def _boundary(content_type: str) -> bytes:
-    said = Message()
-    said["Content-Type"] = content_type.replace("\r", " ").replace("\n", " ")
-    boundary = said.get_boundary()
-    if said.get_content_type() != "multipart/form-data" or not boundary:
-        raise Problem(400, "the body must be multipart/form-data with a boundary")
-    return boundary.encode(errors="replace")
-
-
 async def _pieces(body: AsyncIterator[bytes], boundary: bytes) -> AsyncIterator[tuple[Part, bytes]]:
     """Each part's content as it comes; a part that is empty too."""
-    mark = b"\r\n--" + boundary
-    buffer, part = bytearray(b"\r\n"), None  # so that the first mark is like the others
-    async for chunk in body:
-        buffer += chunk
-        while (at := buffer.find(mark)) >= 0:
-            headers = at + len(mark)
-            if buffer.startswith(b"--", headers):
-                if part is not None:
-                    yield part, bytes(buffer[:at])
-                return
-            end = buffer.find(b"\r\n\r\n", headers)
-            if end < 0:
-                break
-            if part is not None:
-                yield part, bytes(buffer[:at])
-            part = _part(bytes(buffer[headers:end]))
-            del buffer[: end + 4]
-        if at < 0 and part is not None and len(buffer) > len(mark):
-            sure = len(buffer) - len(mark)  # the rest may be a mark's beginning
-            yield part, bytes(buffer[:sure])
-            del buffer[:sure]
-        elif len(buffer) - max(at, 0) > LONGEST_HEADERS + len(mark):
-            raise Problem(400, "a part of the form has no end to its headers")
-    raise Problem(400, "the form breaks off before its end")
+    told = _Told()
+    try:
+        parser = MultipartParser(boundary, told.callbacks())
+        async for chunk in body:
+            parser.write(chunk)
+            for piece in told.take():
+                yield piece
+    except FormParserError as problem:
+        raise Problem(400, f"the form cannot be read: {problem}") from None
+    if not told.is_over:
+        raise Problem(400, "the form breaks off before its end")
 
 
-def _part(headers: bytes) -> Part:
-    said = message_from_string(headers.decode(errors="replace").lstrip(" \t\r\n"))
-    name = said.get_param("name", "", "Content-Disposition")
-    file_name = said.get_filename("")
-    if not isinstance(name, str) or not name:
-        raise Problem(400, "a part of the form has no name")
-    return Part(name, re.split(r"[/\\]", file_name)[-1])
+class _Told:
+    """What the parser has said and nobody has taken yet."""
+
+    def __init__(self) -> None:
+        self.is_over = False
+        self._pieces: list[tuple[Part, bytes]] = []
+        self._part = Part("", "")
+        self._headers: dict[bytes, bytes] = {}
+        self._name, self._value = b"", b""
+
+    def callbacks(self) -> "MultipartCallbacks":
+        return {
+            "on_header_field": self._add_name,
+            "on_header_value": self._add_value,
+            "on_header_end": self._end_header,
+            "on_headers_finished": self._begin_part,
+            "on_part_data": self._add_piece,
+            "on_end": self._end,
+        }
+
+    def take(self) -> list[tuple[Part, bytes]]:
+        taken, self._pieces = self._pieces, []
+        return taken
+
+    def _add_name(self, data: bytes, start: int, end: int) -> None:
+        self._name += data[start:end]
+
+    def _add_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _end_header(self) -> None:
+        self._headers[self._name.lower()] = self._value
+        self._name, self._value = b"", b""
+
+    def _begin_part(self) -> None:
+        _, said = parse_options_header(self._headers.pop(b"content-disposition", b""))
+        self._headers.clear()
+        name, file_name = (said.get(word, b"").decode(errors="replace") for word in (b"name", b"filename"))
+        if not name:
+            raise Problem(400, "a part of the form has no name")
+        self._part = Part(name, re.split(r"[/\\]", file_name)[-1])
+        self._pieces.append((self._part, b""))
+
+    def _add_piece(self, data: bytes, start: int, end: int) -> None:
+        self._pieces.append((self._part, data[start:end]))
+
+    def _end(self) -> None:
+        self.is_over = True
