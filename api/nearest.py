@@ -11,6 +11,7 @@ PLACED = (
     0.5  # what a template's `{…}` counts for, whatever stands there: less than a name that is spelt right
 )
 ALIKE = 0.6
+OTHER_METHOD = 0.1  # what a method that was not asked for takes from it
 EVERYWHERE = {"api", "v1"}  # segments that say little
 LONGEST = 64
 
@@ -42,11 +43,12 @@ def nearest(method: str, path: str, served: Sequence[Endpoint]) -> list[Endpoint
     for first in ELSEWHERE:
         if asked[: len(first)] == first:
             return [ELSEWHERE[first][1]]
-    scores = {there: _likeness(asked, _segments(there)) for there in {one.path for one in served}}
+    likeness = {there: _likeness(asked, _segments(there)) for there in {one.path for one in served}}
+    scores = {one: likeness[one.path] - OTHER_METHOD * (one.method != method) for one in served}
     having = {one.path for one in served if one.method == method}
     fitting = [one for one in served if one.method == method or one.path not in having]
-    fitting.sort(key=lambda one: (-scores[one.path], len(one.path), one))
-    near = [one for one in fitting if scores[one.path] >= NEAR]
+    fitting.sort(key=lambda one: (-scores[one], len(one.path), one))
+    near = [one for one in fitting if scores[one] >= NEAR]
     return near[:MOST] or [max(fitting, key=lambda one: _ratio(path[:LONGEST], one.path))]
 
 

@@ -83,6 +83,7 @@ def demand_the_same(stack: Stack, job: Job, undisturbed: Outcome) -> None:
     assert (figures, answers) == undisturbed
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_a_run_whose_generator_and_flow_are_killed_answers_each_prompt_once(
     stack: Stack, test_config: dict[str, Any], undisturbed: Outcome

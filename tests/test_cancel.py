@@ -55,6 +55,7 @@ def test_a_job_cancelled_through_the_api_stops_and_is_cancelled_in_both_places(
     assert not trainers(job)
 
 
+@pytest.mark.slow
 def test_the_runs_of_deleted_jobs_stop_and_leave_nothing(stack: Stack, endless: dict[str, Any]) -> None:
     """Of one that is at work, and of one that was deleted before its run began."""
     late = start(stack, "finetune/gpu", {"config": endless, "job_id": "deleted-before"})

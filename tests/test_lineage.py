@@ -226,6 +226,7 @@ def test_what_is_no_adapter_is_refused_by_its_field(stack: Stack, merged: tuple[
         assert "artifact" in (job.error or "")
 
 
+@pytest.mark.slow
 def test_an_uploaded_data_set_is_trained_on_and_its_faults_carry_its_name(
     stack: Stack, tiny_model: Path, tmp_path: Path
 ) -> None:

@@ -28,8 +28,14 @@ SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 ADMIN = "an-admin-s-key-that-no-route-can-revoke"
 # The same operations are under /api/v1 as well; a refused log-in takes a quarter of a second; kept configs and
 # pipelines are made of the forms of $train and $test, which are asked.
-SHORT = ["--exclude-path-regex", r"^/api-keys|auth/login|signin|/configs|\$pipeline|\$stream$"]
-ENDLESS = ["--exclude-path-regex", r"\$stream$"]  # its answers end with their jobs
+# What these two answer before and after a job's end is 425 and 400 in their systems: a refusal of a request that is as
+# it should be, which Schemathesis does not know.
+TOO_EARLY_OR_LATE = r"^/v1/jobs/[^/]+/result$|^/api/batch-testing/cancel$"
+TWICE_OR_LONG = TOO_EARLY_OR_LATE + r"|^/api-keys|auth/login|signin|/configs|\$pipeline|\$stream$"
+# Each dialect's routes call what the canonical ones call: the short round asks them less.
+DIALECTS = r"^/(v1|auth|training|api/(training|batch-testing|test-suites|user))/"
+SHORT = ["--exclude-path-regex", TWICE_OR_LONG]
+ENDLESS = ["--exclude-path-regex", rf"\$stream$|{TOO_EARLY_OR_LATE}"]  # its answers end with their jobs
 
 
 def unlimited(home: Path, prefect: StandIn, database: str | None = None) -> Settings:
@@ -86,7 +92,13 @@ def ask(api: Served, key: str | None, folder: Path, *options: str) -> None:
 
 
 def test_an_admin_s_requests_are_answered_as_described(asked: Served, tmp_path: Path) -> None:
-    ask(asked, ADMIN, tmp_path, "--phases", "coverage", *SHORT)
+    canonical = ["--exclude-path-regex", f"{TWICE_OR_LONG}|{DIALECTS}"]
+    ask(asked, ADMIN, tmp_path, "--phases", "coverage", *canonical)
+
+
+def test_an_admin_s_requests_in_others_words_are_answered_as_described(asked: Served, tmp_path: Path) -> None:
+    dialects = ["--include-path-regex", DIALECTS, *SHORT]
+    ask(asked, ADMIN, tmp_path, "--phases", "fuzzing", "-n", "10", *dialects)
 
 
 def test_nobody_s_requests_are_answered_as_described(asked: Served, tmp_path: Path) -> None:

@@ -82,6 +82,7 @@ def test_the_same_again_is_no_better_and_the_alias_stays(
     assert "no effect" in (job.error or "")
 
 
+@pytest.mark.slow
 def test_a_pipeline_that_is_cancelled_leaves_no_part_running(stack: Stack, gate: dict[str, Any]) -> None:
     long = {**gate, "finetune": {**gate["finetune"], "max_steps": 100_000, "epochs": 1000}}
     with stack.client() as client:

@@ -120,7 +120,10 @@ def disturb_until_done(folder: Path, plan: dict[str, Any], number: int, rounds: 
     return result
 
 
-@pytest.mark.parametrize(("method", "number"), [("full", signal.SIGKILL), ("lora", signal.SIGTERM)])
+@pytest.mark.parametrize(
+    ("method", "number"),
+    [("full", signal.SIGKILL), pytest.param("lora", signal.SIGTERM, marks=pytest.mark.slow)],
+)
 def test_a_killed_run_goes_on_to_the_same_losses_and_weights(
     tmp_path: Path, model: Path, unbroken: dict[str, tuple[Path, dict[str, Any]]], method: str, number: int
 ) -> None:

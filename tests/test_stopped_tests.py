@@ -24,6 +24,7 @@ def tuneyard(stack: Stack, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=given, cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_a_cancelled_test_keeps_its_answers_and_asks_for_no_answer_twice(
     stack: Stack, tiny_model: Path, tmp_path: Path

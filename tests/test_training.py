@@ -67,6 +67,7 @@ def test_the_model_is_whole_loadable_and_known_by_its_digest(
     assert [path.name for path in checkpoints(folder / "checkpoints")] == ["checkpoint-4", "checkpoint-8"]
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_in_a_new_process_to_the_same_weights(
     tmp_path: Path, model: Path, whole: tuple[Path, dict[str, Any]]
 ) -> None:

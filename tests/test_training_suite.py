@@ -135,7 +135,8 @@ def test_rounds_come_by_epochs_where_nothing_else_is_said(tmp_path: Path, model:
     assert sorted(answers_in(tmp_path / "two")) == [12, 20]
 
 
-@pytest.mark.parametrize("number", [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_run_that_is_stopped_in_a_round_goes_on_to_the_same_answers(
     tmp_path: Path, model: Path, number: int
 ) -> None:
