@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Path, Query
-from sqlalchemy import bindparam, func, literal_column
+from sqlalchemy import bindparam, func
 from sqlalchemy import select as columns
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, SQLModel, col, or_, select
@@ -32,10 +32,7 @@ _JOB = columns(*Job.__table__.c).where(  # type: ignore[attr-defined]
 )
 # Only a cancelling job is there and deleted. Its state is in the index that counts are read from; asked of each row,
 # whether it is deleted takes a list of 100 000 jobs fourteen times as long.
-_CANCELLING: Any = literal_column(
-    f"'{JobStatus.CANCELLING.value}'"
-)  # job_rows.py binds what it names, and no more
-NOT_DELETED = or_(col(Job.status) != _CANCELLING, col(Job.deleted_at).is_(None))
+NOT_DELETED = or_(col(Job.status) != JobStatus.CANCELLING.value, col(Job.deleted_at).is_(None))
 Limit = Annotated[int, Query(ge=1, le=100)]
 Offset = Annotated[int, Query(ge=0, le=2**53)]
 # What a path may name: an id, or a word of ours as `$schema`, which is not there for every method.
